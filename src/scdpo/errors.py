@@ -1,0 +1,26 @@
+"""What the user is told: one exception type a boundary, each with a one-line message that names the cure.
+
+A bad solution or problem is data, not an exception; these are for what only the user can mend.
+"""
+
+from __future__ import annotations
+
+
+class ScdpoError(Exception):
+    """Base of all errors that end a command with one line and exit status 2."""
+
+
+class RecipeError(ScdpoError):
+    """A recipe that cannot be read, or a field of it that is misspelt or ill-typed."""
+
+
+class ProblemError(ScdpoError):
+    """A problem source that cannot be read, or holds something that is not a problem."""
+
+
+class ModelError(ScdpoError):
+    """A model or tokenizer that cannot be loaded, saved or used for the recipe."""
+
+
+class RunError(ScdpoError):
+    """A run directory that cannot be used for what was asked."""

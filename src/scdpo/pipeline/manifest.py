@@ -1,0 +1,49 @@
+"""What the manifest says of the machine, the packages and the models of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import lru_cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scdpo.pipeline.stages import Bench
+
+PACKAGES = ("scdpo", "torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pydantic", "reasoning-gym")
+
+
+def describe_machine(bench: Bench) -> dict[str, Any]:
+    """Facts for the manifest: package versions, machine, workers, fingerprints of the models that are there."""
+    from scdpo.training.model_files import fingerprint
+
+    run = bench.run
+    models = sorted((run.path / "models").glob("*")) if (run.path / "models").is_dir() else []
+    return {
+        "packages": versions(),
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "workers": bench.workers.count,
+        },
+        "seed": run.recipe.run.seed,
+        "sandbox_layers": [],  # no code is executed in chain-of-thought runs
+        "fingerprints": {
+            folder.name: fingerprint(folder) for folder in models if "." not in folder.name and folder.is_dir()
+        },
+    }
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """The installed versions of the packages that a run depends on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,101 @@
+"""Progress of a run: what is being done, how far it is, and about how long it will still take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+# The stages' shares of a run's time, as measured on the quickstart (docs/quickstart.md); they weigh the estimate.
+SHARES = {"sft": 50, "sample": 8, "fork": 12, "train": 20, "evaluate": 9, "report": 1}
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Watcher(Protocol):
+    """What a stage tells of its progress."""
+
+    def begin(self, stage: str, unit: str, tasks: Sequence[tuple[str, int]], done: int) -> None:
+        """A stage starts: its tasks with their sizes in `unit`s, `done` of which an earlier session has done."""
+
+    def update(self, task: int, done: int, total: int) -> None:
+        """A task of the stage has done `done` of `total`."""
+
+    def end(self, note: str) -> None:
+        """The stage is over."""
+
+
+class ProgressDisplay:
+    """A bar in a terminal, a line now and then elsewhere. stages: all that this command is to do, in order."""
+
+    def __init__(self, console: Console, stages: Sequence[str]) -> None:
+        self.console, self.stages = console, list(stages)
+        self.finished: list[str] = []
+        self.spent = 0.0
+        self.stage, self.began, self.last_line = "", 0.0, 0.0
+        self.bars: Progress | None = None
+
+    def begin(self, stage: str, unit: str, tasks: Sequence[tuple[str, int]], done: int) -> None:
+        self.stage, self.unit, self.before = stage, unit, done
+        self.totals = [size for _, size in tasks]
+        self.done = [0] * len(tasks)
+        self.began = self.last_line = time.monotonic()
+        number = self.stages.index(stage) + 1
+        names = ", ".join(dict.fromkeys(name for name, _ in tasks))
+        self.title = f"{number}/{len(self.stages)} {stage}"
+        if self.console.is_terminal:
+            self.bars = Progress(
+                SpinnerColumn(),
+                TextColumn("[bold]{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.bars.start()
+            self.bar = self.bars.add_task(f"{self.title} ({unit})", total=self.total or None, completed=done, left="")
+        else:
+            resumed = f", {done} of them done before" if done else ""
+            self.console.print(f"{self.title}: {names}, {self.total} {unit}{resumed}")
+
+    @property
+    def total(self) -> int:
+        return self.before + sum(self.totals)
+
+    def update(self, task: int, done: int, total: int) -> None:
+        self.done[task], self.totals[task] = done, total
+        made, now = self.before + sum(self.done), time.monotonic()
+        if self.bars is not None:
+            self.bars.update(self.bar, completed=made, total=self.total, left=self._left(now))
+        elif now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self.console.print(f"{self.title}: {made} of {self.total} {self.unit}, {self._left(now)}")
+
+    def end(self, note: str) -> None:
+        seconds = time.monotonic() - self.began
+        if self.bars is not None:
+            self.bars.stop()
+            self.bars = None
+        self.spent += seconds
+        self.finished.append(self.stage)
+        self.console.print(f"{self.title}: {note} [dim]({seconds:.0f} s)[/dim]")
+
+    def _left(self, now: float) -> str:
+        """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""
+        elapsed, made = now - self.began, sum(self.done)
+        if not made:
+            return ""
+        stage_left = elapsed * (sum(self.totals) - made) / made
+        stage_whole = elapsed + stage_left
+        share_known = sum(SHARES[stage] for stage in (*self.finished, self.stage))
+        later = [stage for stage in self.stages[self.stages.index(self.stage) + 1 :]]
+        rest = (self.spent + stage_whole) / share_known * sum(SHARES[stage] for stage in later)
+        everything = f", about {_duration(stage_left + rest)} in all" if later else ""
+        return f"about {_duration(stage_left)} left{everything}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,169 @@
+"""Recipes: the whole of what a run does, as TOML, every field of it overridable on the command line.
+
+Knows the rooms' settings; knows no run directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError
+
+from scdpo.errors import RecipeError
+from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.problems.settings import ProblemSettings
+from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
+from scdpo.settings import Settings
+from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
+
+Arm = Literal["rft", "dpo", "dpo-data-equal", "scdpo"]
+ARMS: tuple[Arm, ...] = ("rft", "dpo", "dpo-data-equal", "scdpo")
+
+
+class RunSettings(Settings):
+    """The run as a whole."""
+
+    seed: int = Field(42, ge=0)
+    """Every random choice of the run derives from it."""
+
+
+class PromptSettings(Settings):
+    """What the model sees before a solution."""
+
+    template: str = "{question}\n"
+    """The prompt, with {question} where the question belongs."""
+
+
+class Recipe(Settings):
+    """All sections of a recipe."""
+
+    run: RunSettings = RunSettings()
+    problems: ProblemSettings = ProblemSettings()
+    prompt: PromptSettings = PromptSettings()
+    model: ModelSettings = ModelSettings()
+    sft: OptimizerSettings = OptimizerSettings()
+    engine: EngineSettings = EngineSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    fork: ForkSettings = ForkSettings()
+    training: PreferenceSettings = PreferenceSettings()
+    rft: OptimizerSettings = OptimizerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    def to_toml(self) -> str:
+        """The recipe in full, as a file that gives the same recipe again."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def packaged_recipes() -> list[str]:
+    """The names of the recipes that come with the package."""
+    folder = resources.files("scdpo.pipeline") / "recipes"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """A recipe by packaged name or path, with overrides ("section.field" -> value as typed). Raises RecipeError."""
+    return build_recipe(_read(name), name, overrides or {})
+
+
+def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str]) -> Recipe:
+    """A recipe from a parsed TOML table and overrides. Raises RecipeError naming the field and the closest valid one."""
+    for path, value in overrides.items():
+        *sections, field = path.split(".")
+        place: Any = table
+        for section in sections:
+            place = place.setdefault(section, {}) if isinstance(place, dict) else {}
+        if isinstance(place, dict):
+            place[field] = _literal(value)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise RecipeError("; ".join(_explain(name, dict(detail), overrides) for detail in error.errors())) from error
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name).expanduser()
+    packaged = resources.files("scdpo.pipeline") / "recipes" / f"{name}.toml"
+    try:
+        if path.is_file():
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        if "/" not in name and packaged.is_file():
+            return tomllib.loads(packaged.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {name}: {error}") from error
+    close = difflib.get_close_matches(name, packaged_recipes(), n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(packaged_recipes())}"
+    raise RecipeError(f'no recipe "{name}", neither a file nor a packaged one; {hint}')
+
+
+def _literal(value: str) -> Any:
+    """A command-line value as TOML understands it, else as the text it is."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _explain(name: str, detail: Mapping[str, Any], overrides: Mapping[str, str]) -> str:
+    """One validation error as a line that names recipe, section and field, and the closest valid name."""
+    *sections, field = map(str, detail["loc"])
+    path = ".".join((*sections, field))
+    place = f"recipe {name}:" + (f" [{'.'.join(sections)}]" if sections else "")
+    if detail["type"] in UNKNOWN_FIELD:
+        valid = field_names(sections)
+        close = difflib.get_close_matches(field, valid, n=1, cutoff=0.5)
+        hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(valid)}"
+        what = "field" if sections else "section"
+        return f"--{path}: no such {what}; {hint}" if path in overrides else f'{place} has no {what} "{field}"; {hint}'
+    origin = f"--{path}" if path in overrides else f"{place} {field}"
+    return f"{origin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}"
+
+
+UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def field_names(sections: Sequence[str]) -> list[str]:
+    """The fields that a section of the recipe has (the sections themselves, for no section)."""
+    kind: Any = Recipe
+    for section in sections:
+        kind = _fields(kind)[section] if section in _fields(kind) else None
+    return list(_fields(kind))
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {name: None for name in getattr(kind, "__dataclass_fields__", {})}
+
+
+def described_fields(settings: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(path, default, description) of every field, for help texts."""
+    for name, field in settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from described_fields(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "" if field.is_required() else str(field.default), field.description or ""
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Each field in which two recipes differ, as "section.field: old there, new now"."""
+    first, second = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    paths = dict.fromkeys((*first, *second))
+    return [
+        f"{path}: {first.get(path)!r} there, {second.get(path)!r} now"
+        for path in paths
+        if first.get(path) != second.get(path)
+    ]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

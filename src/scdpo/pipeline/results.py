@@ -1,0 +1,175 @@
+"""The result of a run: what its records come to, as results.json, report.md and report.html (docs/run-directory.md)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from scdpo.evaluation.errors import error_breakdown
+from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
+from scdpo.grading.grade import is_preferred
+from scdpo.pipeline.recipe import ARMS
+from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.tasks import arm_trees
+from scdpo.problems.problem import Problem
+from scdpo.problems.step_oracle import first_error
+from scdpo.report.markdown import markdown_page
+from scdpo.report.page import html_page
+from scdpo.report.result import DIFFERENCES, Result, TreeView
+from scdpo.sampling.arms import count_pairs
+from scdpo.sampling.policies import ProblemSamples
+from scdpo.sampling.stages import ForkedProblem
+from scdpo.solutions.solution import Solution
+
+MODELS = ("sft", *ARMS)
+TREES_SHOWN = 120
+
+
+def collect(run: RunDirectory) -> Result:
+    """The figures of a finished run. Pure reading."""
+    problems = run.evaluation_problems
+    answers = {name: [Solution.from_json(record) for record in run.answers(name).read()] for name in MODELS}
+    right = {name: [solution.verdict.is_correct for solution in solutions] for name, solutions in answers.items()}
+    manifest = run.manifest()
+    samples = [ProblemSamples.from_json(record) for record in run.samples.read()]
+    forked = [ForkedProblem.from_json(record) for record in run.trees.read()]
+    by_id = {problem.id: problem for problem in run.pair_problems}
+    return Result(
+        name=run.path.name,
+        split=run.recipe.evaluation.split,
+        accuracy={name: wilson(sum(outcomes), len(outcomes)) for name, outcomes in right.items()},
+        differences={
+            f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES
+        },
+        errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
+        pairs={arm: count_pairs(arm_trees(run, arm)) for arm in ARMS if arm != "rft"}
+        | {"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}},
+        sampling=sampling_figures(run, samples),
+        forking=forking_figures(forked, by_id),
+        stage_seconds=manifest.get("stage_seconds", {}),
+        recipe=run.recipe.model_dump(mode="json"),
+        manifest=manifest,
+        training={name: read_log(run, name) for name in MODELS},
+        trees=[tree_view(record, by_id[record.problem]) for record in forked if record.tree][:TREES_SHOWN],
+    )
+
+
+def sampling_figures(run: RunDirectory, records: Sequence[ProblemSamples]) -> dict[str, Any]:
+    """What naive sampling gave: samples by verdict and reason, problems by what they lack."""
+    drawn = [sample for record in records for sample in record.samples]
+    lacking: Counter[str] = Counter()
+    for record in records:
+        preferred = any(is_preferred(sample, run.recipe.sampling.banned) for sample in record.samples)
+        wrong = any(sample.verdict.is_wrong for sample in record.samples)
+        lacking[
+            record.skipped
+            or ("both" if preferred and wrong else "only correct" if preferred else "only wrong" if wrong else "neither")
+        ] += 1
+    return {
+        "problems": len(records),
+        "samples": len(drawn),
+        "by_outcome": dict(Counter(sample.verdict.outcome for sample in drawn)),
+        "undecided_by_reason": dict(Counter(s.verdict.reason for s in drawn if s.verdict.outcome == "undecided")),
+        "problems_with": dict(lacking),
+        "accuracy": sum(sample.verdict.is_correct for sample in drawn) / max(1, len(drawn)),
+    }
+
+
+def forking_figures(records: Sequence[ForkedProblem], problems: Mapping[str, Problem]) -> dict[str, Any]:
+    """What forking gave: attempts, outcomes, fork places, and (with the oracle) where the first wrong step lies."""
+    tries = [attempt for record in records for attempt in record.tries]
+    trees = [record.tree for record in records if record.tree]
+    unused: Counter[str] = Counter()
+    for attempt in tries:
+        unused.update(attempt.unused)
+    first_wrong: Counter[str] = Counter()
+    lucky = 0
+    judged = [tree for tree in trees if problems[tree.problem].facts is not None]
+    for tree in judged:
+        lucky += first_error(problems[tree.problem], [step.text for step in tree.trunk.steps]) is not None
+        for branch in tree.branches:
+            if branch.is_step_controlled:
+                error = first_error(problems[tree.problem], [step.text for step in tree.whole(branch).steps])
+                place = None if error is None else error.step - branch.fork
+                first_wrong["none" if place is None else "before" if place < 0 else "at" if place == 0 else "later"] += 1
+    return {
+        "forks_tried": len(tries),
+        "forks_gone_wrong": sum(attempt.found for attempt in tries),
+        "continuations": sum(attempt.attempts for attempt in tries),
+        "unused_by_reason": dict(unused.most_common()),
+        "by_fork": dict(sorted(Counter(attempt.fork for attempt in tries if attempt.found).items())),
+        "attempts": dict(sorted(Counter(attempt.attempts for attempt in tries if attempt.found).items())),
+        "first_wrong_step_relative_to_fork": dict(first_wrong),
+        "trunks_with_a_wrong_step": {"count": lucky, "of": len(judged)},
+        "further_samples": sum(len(record.further) for record in records),
+    }
+
+
+def tree_view(record: ForkedProblem, problem: Problem) -> TreeView:
+    """One tree for the page, each branch with the step that the oracle calls its first wrong one."""
+    tree = record.tree
+    assert tree is not None
+    branches = []
+    for branch in tree.branches:
+        whole = tree.whole(branch)
+        error = first_error(problem, [step.text for step in whole.steps]) if problem.facts is not None else None
+        branches.append(
+            {
+                "fork": branch.fork,
+                "answer": branch.verdict.extracted,
+                "steps": [{"text": step.text, "temperature": step.temperature} for step in branch.steps],
+                "wrong": None if error is None else error.step,
+                "kind": None if error is None else error.kind,
+            }
+        )
+    return TreeView(
+        problem=problem.id,
+        question=problem.question,
+        answer=problem.answer,
+        trunk=[{"text": step.text, "temperature": step.temperature} for step in tree.trunk.steps],
+        branches=branches,
+        tries=[{"fork": t.fork, "attempts": t.attempts, "found": t.found} for t in record.tries],
+    )
+
+
+def read_log(run: RunDirectory, name: str) -> list[dict[str, Any]]:
+    file = run.log(name)
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def results_json(result: Result) -> dict[str, Any]:
+    """results.json, as docs/run-directory.md describes it."""
+
+    def estimate(value: Estimate, name: str) -> dict[str, Any]:
+        return {name: round(value.value, 6), "ci95": [round(value.low, 6), round(value.high, 6)], "n": value.n}
+
+    return {
+        "schema": 1,
+        "run": result.name,
+        "split": result.split,
+        "models": {
+            name: estimate(accuracy, "accuracy") | {"errors": asdict(result.errors[name])}
+            for name, accuracy in result.accuracy.items()
+        },
+        "differences": {
+            name: estimate(value, "difference") | {"resolved": value.is_resolved}
+            for name, value in result.differences.items()
+        },
+        "pairs": result.pairs,
+        "sampling": result.sampling,
+        "forking": result.forking,
+        "stage_seconds": result.stage_seconds,
+    }
+
+
+def write_report(run: RunDirectory) -> Result:
+    """Write results.json, report.md and report.html into the run."""
+    result = collect(run)
+    write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
+    write_whole(run.path / "report.md", markdown_page(result))
+    write_whole(run.path / "report.html", html_page(result))
+    return result

@@ -1,0 +1,153 @@
+"""A run is its directory: the resolved recipe, the problems, the records, the models, the manifest.
+
+Opens, creates and guards it. What is owed is computed from what is there (see stages).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scdpo.errors import RecipeError, RunError
+from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
+from scdpo.pipeline.records import BlockRecords, write_whole
+from scdpo.problems.jsonl import problem_lines, read_problems
+from scdpo.problems.problem import Problem
+from scdpo.problems.source import SPLITS, Split, make_splits
+
+
+class RunDirectory:
+    """The paths and records of one run."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path, self.recipe = path, recipe
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run. Raises RunError where the folder is none."""
+        folder = Path(path).expanduser()
+        file = folder / "recipe.toml"
+        if not folder.exists():
+            raise RunError(f"no run at {folder}; start one with: scdpo run --out {folder}")
+        if not file.is_file():
+            raise RunError(f"{folder} is not a run (it holds no recipe.toml); name a run's folder, or a new one")
+        return cls(folder, load_recipe(str(file)))
+
+    @classmethod
+    def prepare(cls, path: str | Path, recipe: str | None, overrides: Mapping[str, str]) -> RunDirectory:
+        """The run at `path`: the existing one if its recipe is the one asked for, else a new one in an empty folder.
+
+        recipe: a name or path; None: the existing run's own recipe, or quickstart. Raises RunError where the folder holds
+        something else, or a run of another recipe (the difference is shown).
+        """
+        folder = Path(path).expanduser()
+        if (folder / "recipe.toml").is_file():
+            run = cls.open(folder)
+            run.refuse_changes(overrides, recipe)
+            return run
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
+        resolved = load_recipe(recipe or "quickstart", overrides)
+        splits = make_splits(resolved.problems)
+        check_splits(resolved, splits)
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, resolved)
+        (folder / "problems").mkdir(exist_ok=True)
+        for split in SPLITS:
+            write_whole(run.problem_file(split), problem_lines(splits[split]))
+        write_whole(folder / "recipe.toml", resolved.to_toml())
+        return run
+
+    def refuse_changes(self, overrides: Mapping[str, str], recipe: str | None = None) -> None:
+        """Raise RunError, with the difference, where what is asked for is not this run's recipe.
+
+        recipe: a name or path; None: this run's own recipe, with the overrides.
+        """
+        table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
+        changed = differences(self.recipe, load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides))
+        if changed:
+            raise RunError(
+                f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
+                "recipe to continue"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. Raises RunError where another one works in it."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"another scdpo command is at work in {self.path}; wait for it or stop it") from error
+            yield
+
+    def problem_file(self, split: Split) -> Path:
+        return self.path / "problems" / f"{split}.jsonl"
+
+    def problems(self, split: Split) -> list[Problem]:
+        file = self.problem_file(split)
+        return read_problems(file) if file.stat().st_size else []
+
+    @cached_property
+    def pair_problems(self) -> list[Problem]:
+        return self.problems("pairs")
+
+    @cached_property
+    def evaluation_problems(self) -> list[Problem]:
+        return self.problems(self.recipe.evaluation.split)
+
+    @property
+    def samples(self) -> BlockRecords:
+        return self._blocks("samples.jsonl", self.pair_problems, self.recipe.sampling.block)
+
+    @property
+    def trees(self) -> BlockRecords:
+        return self._blocks("trees.jsonl", self.pair_problems, self.recipe.sampling.block)
+
+    def answers(self, model: str) -> BlockRecords:
+        return self._blocks(f"answers/{model}.jsonl", self.evaluation_problems, self.recipe.evaluation.block)
+
+    def _blocks(self, name: str, problems: list[Problem], block: int) -> BlockRecords:
+        return BlockRecords(self.path / name, [problem.id for problem in problems], block)
+
+    def model(self, name: str) -> Path:
+        return self.path / "models" / name
+
+    def log(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.jsonl"
+
+    @property
+    def reference_cache(self) -> Path:
+        return self.path / "cache" / "reference"
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.path / "manifest.json"
+
+    def manifest(self) -> dict[str, Any]:
+        return json.loads(self.manifest_file.read_text(encoding="utf-8")) if self.manifest_file.exists() else {}
+
+    def update_manifest(self, **facts: Any) -> None:
+        """Add facts to the manifest."""
+        write_whole(self.manifest_file, json.dumps(self.manifest() | facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_splits(recipe: Recipe, splits: Mapping[Split, list[Problem]]) -> None:
+    """Refuse a recipe whose problems cannot serve their purposes. Raises RecipeError."""
+    evaluation: EvaluationSettings = recipe.evaluation
+    if not splits[evaluation.split]:
+        raise RecipeError(f'evaluation.split is "{evaluation.split}" and problems.{evaluation.split} is 0; raise it')
+    unsolved = next((problem for problem in splits["sft"] if problem.solution is None), None)
+    if unsolved is not None:
+        raise RecipeError(
+            f'problem {unsolved.id} has no "solution" to fine-tune on; add worked solutions, or set problems.sft = 0 to start '
+            "from model.path as it is"
+        )
+    if not splits["sft"] and not recipe.model.path:
+        raise RecipeError("a model from scratch needs problems.sft above 0, or set model.path")

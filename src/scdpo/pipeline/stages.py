@@ -1,0 +1,169 @@
+"""The stages of a run, each doing what is owed in the run directory and nothing else.
+
+A stage knows what it needs of earlier ones and refuses to start without. Order: sft, sample, fork, train, evaluate, report.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scdpo.errors import RunError
+from scdpo.pipeline.manifest import describe_machine
+from scdpo.pipeline.progress import Watcher
+from scdpo.pipeline.recipe import ARMS
+from scdpo.pipeline.records import BlockRecords
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.tasks import answer_task, fork_task, sample_task, sft_task, train_task
+from scdpo.pipeline.workers import Workers
+
+MODELS = ("sft", *ARMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What stages work with: the run, the worker processes, and who watches."""
+
+    run: RunDirectory
+    workers: Workers
+    watcher: Watcher
+
+
+def sft(bench: Bench) -> str:
+    """Fine-tune the model, or take the given one. Raises ModelError."""
+    run = bench.run
+    if run.model("sft").is_dir():
+        return "already there"
+    bench.watcher.begin("sft", "steps", [("sft", 0)], 0)
+    (facts,) = bench.workers.map(sft_task, [(run.path,)], 1, bench.watcher.update)
+    note_training(run, "sft", facts)
+    return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}" if facts else "the model as given"
+
+
+def sample(bench: Bench) -> str:
+    """Naive samples of the pair problems, block by block."""
+    run = bench.run
+    need_model(run)
+    tasks = lambda blocks: [(run.path, index) for index in blocks]  # noqa: E731
+    return run_blocks(bench, "sample", run.samples, sample_task, tasks)
+
+
+def fork(bench: Bench) -> str:
+    """Step-controlled continuations and further naive samples, block by block."""
+    run = bench.run
+    need_model(run)
+    if not run.samples.is_complete():
+        raise RunError(f"{run.path} has not all its naive samples yet; run: scdpo sample {run.path}")
+    samples = run.samples.read()
+    size = run.recipe.sampling.block
+    tasks = lambda blocks: [(run.path, i, samples[i * size : (i + 1) * size]) for i in blocks]  # noqa: E731
+    return run_blocks(bench, "fork", run.trees, fork_task, tasks)
+
+
+def train(bench: Bench) -> str:
+    """The four models that start from the SFT model, side by side where their threads allow it."""
+    run = bench.run
+    need_model(run)
+    if not run.trees.is_complete():
+        raise RunError(f"{run.path} has not all its trees yet; run: scdpo fork {run.path}")
+    owed = [arm for arm in ARMS if not run.model(arm).is_dir()]
+    if not owed:
+        return "already there"
+    threads = max(run.recipe.training.threads or CORES, run.recipe.rft.threads or CORES)
+    bench.watcher.begin("train", "steps", [(arm, 0) for arm in owed], 0)
+    tasks = [(run.path, arm) for arm in owed]
+    results = bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update)
+    for arm, facts in zip(owed, results, strict=True):
+        note_training(run, arm, facts)
+    return ", ".join(owed)
+
+
+def evaluate(bench: Bench) -> str:
+    """Greedy solutions of every model on the evaluation problems, block by block."""
+    run = bench.run
+    missing = [model for model in MODELS if not run.model(model).is_dir()]
+    if missing:
+        raise RunError(f"{run.path} has no model {', '.join(missing)} yet; run: scdpo train {run.path}")
+    (run.path / "answers").mkdir(exist_ok=True)
+    owed = [(model, index) for model in MODELS for index in range(run.answers(model).repair(), run.answers(model).blocks)]
+    whole = len(MODELS) * len(run.evaluation_problems)
+    sizes = [(model, len(run.answers(model).block_names(index))) for model, index in owed]
+    if not owed:
+        return "already there"
+    bench.watcher.begin("evaluate", "answers", sizes, whole - sum(size for _, size in sizes))
+    tasks = [(run.path, model, index) for model, index in owed]
+    results = bench.workers.map(answer_task, tasks, at_once(run), bench.watcher.update)
+    for (model, _), records in zip(owed, results, strict=True):
+        run.answers(model).append(records)
+    return f"{len(MODELS)} models on {len(run.evaluation_problems)} {run.recipe.evaluation.split} problems"
+
+
+def report(bench: Bench) -> str:
+    """results.json, report.md and report.html."""
+    from scdpo.pipeline.results import write_report
+
+    run = bench.run
+    behind = [model for model in MODELS if not run.answers(model).is_complete()]
+    if behind:
+        raise RunError(f"{run.path} has not all answers of {', '.join(behind)} yet; run: scdpo evaluate {run.path}")
+    bench.watcher.begin("report", "files", [("report", 3)], 0)
+    write_report(run)
+    return str(run.path / "report.html")
+
+
+STAGES: dict[str, Callable[[Bench], str]] = {
+    "sft": sft,
+    "sample": sample,
+    "fork": fork,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+}
+CORES = os.cpu_count() or 1
+
+
+def run_stage(bench: Bench, name: str) -> None:
+    """One stage, its time added to the manifest."""
+    began = time.monotonic()
+    try:
+        note = STAGES[name](bench)
+    finally:
+        seconds = bench.run.manifest().get("stage_seconds", {})
+        seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
+        bench.run.update_manifest(stage_seconds=seconds, **describe_machine(bench))
+    bench.watcher.end(note)
+
+
+def run_blocks(
+    bench: Bench,
+    stage: str,
+    records: BlockRecords,
+    function: Callable[..., list],
+    tasks: Callable[[Sequence[int]], list[tuple]],
+) -> str:
+    """The blocks that `records` still owe, each committed whole and in order."""
+    first = records.repair()
+    owed = range(first, records.blocks)
+    if not owed:
+        return "already there"
+    sizes = [(stage, len(records.block_names(index))) for index in owed]
+    bench.watcher.begin(stage, "problems", sizes, first * records.block)
+    for block in bench.workers.map(function, tasks(owed), at_once(bench.run), bench.watcher.update):
+        records.append(block)
+    return f"{len(records.names)} problems"
+
+
+def at_once(run: RunDirectory) -> int:
+    """How many workers the engine's threads leave room for."""
+    return max(1, CORES // run.recipe.engine.threads)
+
+
+def need_model(run: RunDirectory) -> None:
+    if not run.model("sft").is_dir():
+        raise RunError(f"{run.path} has no SFT model yet; run: scdpo sft {run.path}")
+
+
+def note_training(run: RunDirectory, name: str, facts: dict) -> None:
+    run.update_manifest(trainings=run.manifest().get("trainings", {}) | {name: facts})

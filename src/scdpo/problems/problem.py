@@ -1,0 +1,29 @@
+"""A problem: a question with its gold answer, and what else its source knows of it.
+
+Knows no model, no tokens and no files (see jsonl and source).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question and its gold answer.
+
+    solution: a worked solution, the text that SFT trains on; None where the source has none.
+    facts: what a generator knows of the problem's quantities (see step_oracle); None elsewhere.
+    """
+
+    id: str
+    question: str
+    answer: str
+    solution: str | None = None
+    facts: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values, without the fields that are not set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,0 +1,69 @@
+"""The step oracle: which step of a sampled solution is the first wrong one, and why.
+
+Works on the steps' texts and on the facts that a generator keeps with its problem; knows no model and no tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scdpo.problems.problem import Problem
+
+ErrorKind = Literal["wrong quantity", "wrong operation", "wrong arithmetic", "malformed"]
+ERROR_KINDS: tuple[ErrorKind, ...] = ("wrong quantity", "wrong operation", "wrong arithmetic", "malformed")
+
+EQUATION = re.compile(r"(\w+): (\d{1,9}) ([-+*/]) (\d{1,9}) = (\d{1,9})")
+ANSWER = re.compile(r"#### (\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """The first wrong step: its index in the solution, and what is wrong with it."""
+
+    step: int
+    kind: ErrorKind
+
+
+def first_error(problem: Problem, steps: Sequence[str]) -> StepError | None:
+    """The first wrong step of a solution, or None where every step is true and the last states the answer.
+
+    A step is judged against the truth alone, so a different order of true steps, or a true step that nobody needs, is no
+    error. Raises ValueError for a problem that carries no facts.
+    """
+    if problem.facts is None:
+        raise ValueError(f"problem {problem.id} carries no facts to judge steps by")
+    for index, step in enumerate(steps):
+        kind = step_error(problem.answer, problem.facts, step.strip())
+        if kind is not None:
+            return StepError(index, kind)
+    if not steps or not ANSWER.fullmatch(steps[-1].strip()):
+        return StepError(len(steps), "malformed")
+    return None
+
+
+def step_error(answer: str, facts: Mapping[str, Any], step: str) -> ErrorKind | None:
+    """What is wrong with one step, or None.
+
+    The quantities are looked at first, then the operation, then the arithmetic: where both the operands and the operation
+    differ from the truth, the step counts as "wrong quantity".
+    """
+    stated = ANSWER.fullmatch(step)
+    if stated:
+        return None if stated.group(1) == answer else "wrong quantity"
+    line = EQUATION.fullmatch(step)
+    if not line:
+        return "malformed"
+    owner, left, operator, right, result = line.groups()
+    if owner not in facts["equations"]:
+        return "wrong quantity"
+    true_left, true_operator, true_right, true_result = facts["equations"][owner]
+    same_order = (int(left), int(right)) == (true_left, true_right)
+    swapped = (int(left), int(right)) == (true_right, true_left)
+    if not same_order and not swapped:
+        return "wrong quantity"
+    if operator != true_operator or not (same_order or operator in "+*"):
+        return "wrong operation"
+    return None if int(result) == true_result else "wrong arithmetic"

@@ -1,0 +1,141 @@
+"""Stories: a procedural family of multi-step word problems, with a worked solution and the truth of every step.
+
+A story is a chain of quantities: a given one, then 3 to 7 that follow from earlier ones, all of them needed, told in
+several sentence forms, in or out of order, among sentences that do not matter. Knows no model and no split (see source).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scdpo.problems.problem import Problem
+
+NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kira", "Leo")
+ITEMS = ("apples", "books", "coins", "eggs", "marbles", "pens", "shells", "stamps")
+TOTAL = "All"
+MAX_VALUE = 99
+
+STATEMENTS: dict[str, tuple[str, ...]] = {
+    "given": ("{v} has {n} {items}.", "{v} starts with {n} {items}."),
+    "more": ("{v} has {n} more than {r}.", "{v} is {n} ahead of {r}."),
+    "fewer": ("{v} has {n} fewer than {r}.", "{v} is {n} behind {r}."),
+    "times": ("{v} has {n} times as many as {r}.", "{v} has {n} for each one of {r}."),
+    "part": ("{v} has 1 for every {n} of {r}.", "{v} has one of {n} equal parts of {r}."),
+    "sum": ("{v} has as many as {r} and {s}.", "{v} matches {r} and {s} together."),
+}
+DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} has {n} more than {r}.")
+OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "sum": "+"}
+CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (50, 28, 13, 6, 3)
+SHUFFLED, ASKS_TOTAL, FREQUENT_RELATIONS = 0.05, 0.15, ("more", "fewer", "times", "part", "sum")
+DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How many items `owner` has, and from what it follows.
+
+    operands: the owners that it follows from (none for a given quantity); number: the number told in its sentence.
+    """
+
+    owner: str
+    relation: str
+    operands: tuple[str, ...]
+    number: int | None
+    value: int
+
+
+def draw_relation(rng: random.Random, owner: str, chain: list[Quantity]) -> Quantity | None:
+    """A quantity that follows from the last one of `chain`, or None where the numbers drawn do not suit."""
+    last = chain[-1]
+    relation = rng.choice(FREQUENT_RELATIONS)
+    if relation == "sum":
+        if len(chain) < 2:
+            return None
+        other = rng.choice(chain[:-1])
+        pair = (other, last) if rng.random() < 0.5 else (last, other)
+        quantity = Quantity(owner, relation, (pair[0].owner, pair[1].owner), None, pair[0].value + pair[1].value)
+    else:
+        number = rng.randint(2, 4) if relation in ("times", "part") else rng.randint(2, 12)
+        if relation == "part" and last.value % number:
+            return None
+        value = {
+            "more": last.value + number,
+            "fewer": last.value - number,
+            "times": last.value * number,
+            "part": last.value // number,
+        }[relation]
+        quantity = Quantity(owner, relation, (last.owner,), number, value)
+    return quantity if 2 <= quantity.value <= MAX_VALUE else None
+
+
+def draw_chain(rng: random.Random, length: int, names: list[str]) -> list[Quantity]:
+    """A given quantity and `length` quantities after it, each needed for the next."""
+    chain = [Quantity(names[0], "given", (), (start := rng.randint(3, 20)), start)]
+    while len(chain) <= length:
+        quantity = draw_relation(rng, names[len(chain)], chain)
+        if quantity is not None:
+            chain.append(quantity)
+    return chain
+
+
+def tell(rng: random.Random, quantity: Quantity, items: str) -> str:
+    """One sentence that states the quantity."""
+    first, second = (*quantity.operands, "", "")[:2]
+    form = rng.choice(STATEMENTS[quantity.relation])
+    return form.format(v=quantity.owner, r=first, s=second, n=quantity.number, items=items)
+
+
+def equation(quantity: Quantity, values: dict[str, int]) -> tuple[int, str, int, int]:
+    """(left, operator, right, result) of the line that works the quantity out."""
+    left = values[quantity.operands[0]]
+    right = quantity.number if quantity.number is not None else values[quantity.operands[1]]
+    return left, OPERATORS[quantity.relation], right, quantity.value
+
+
+def make_story(rng: random.Random) -> tuple[tuple, Problem]:
+    """One story and its signature: equal signatures are the same problem told in other words or with other names."""
+    length = rng.choices(CHAIN_LENGTHS, CHAIN_WEIGHTS)[0]
+    names = rng.sample(NAMES, len(NAMES))
+    items, others = rng.sample(ITEMS, 2)
+    asks_total = rng.random() < ASKS_TOTAL
+    chain = draw_chain(rng, length - asks_total, names)
+    free = names[len(chain) :]
+    sentences = [tell(rng, quantity, items) for quantity in chain]
+    if rng.random() < SHUFFLED:
+        rng.shuffle(sentences)
+    for name in free[: rng.choices(DISTRACTION_COUNTS, DISTRACTION_WEIGHTS)[0]]:
+        form = rng.choice(DISTRACTIONS)
+        sentence = form.format(d=name, n=rng.randint(2, 30), others=others, r=rng.choice(chain).owner)
+        sentences.insert(rng.randint(0, len(sentences)), sentence)
+
+    steps = chain[1:]
+    values = {quantity.owner: quantity.value for quantity in chain}
+    if asks_total:
+        first, last = rng.choice([q for q in chain[:-1] if q.value + chain[-1].value <= MAX_VALUE] or [chain[0]]), chain[-1]
+        steps = [*steps, Quantity(TOTAL, "sum", (first.owner, last.owner), None, first.value + last.value)]
+        sentences.append(f"How many {items} do {first.owner} and {last.owner} have in all?")
+    else:
+        sentences.append(f"How many {items} does {chain[-1].owner} have?")
+
+    equations = {step.owner: equation(step, values) for step in steps}
+    answer = steps[-1].value
+    lines = [f"{owner}: {a} {operator} {b} = {c}" for owner, (a, operator, b, c) in equations.items()]
+    order = {quantity.owner: index for index, quantity in enumerate(chain)}
+    signature = tuple((q.relation, tuple(order[name] for name in q.operands), q.number) for q in [chain[0], *steps])
+    problem = Problem(
+        id="",
+        question=" ".join(sentences),
+        answer=str(answer),
+        solution="\n".join([*lines, f"#### {answer}"]),
+        facts={"equations": {owner: list(parts) for owner, parts in equations.items()}},
+    )
+    return signature, problem
+
+
+def stories(seed: int) -> Iterator[tuple[tuple, Problem]]:
+    """An endless stream of stories with their signatures, the same for the same seed."""
+    rng = random.Random(f"stories:{seed}")
+    while True:
+        yield make_story(rng)

@@ -1,0 +1,122 @@
+"""The report as Markdown: the tables of the page, for reading in a terminal or an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scdpo.problems.step_oracle import ERROR_KINDS
+from scdpo.report.result import LABELS, Result, call, headline, percent, points
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---', *['---:'] * (len(head) - 1)])}|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def markdown_page(result: Result) -> str:
+    """report.md."""
+    n = result.accuracy["sft"].n
+    sections = [
+        f"# {result.name}: Step-Controlled DPO\n",
+        f"{headline(result)}\n",
+        f"## Accuracy\n\nGreedy decoding, {n} held-out {result.split} problems; Wilson 95% intervals.\n",
+        table(["model", "accuracy %", "pairs"], accuracy_rows(result)),
+        "## Differences\n\nOn the same problems, paired, 95% intervals. Where an interval includes zero: not resolved.\n",
+        table(["models", "points", "reading"], difference_rows(result)),
+        "## Wrong answers\n\nShare of a model's wrong answers by the kind of the first wrong step (step oracle).\n",
+        table(["model", "wrong", *ERROR_KINDS, "undecided"], error_rows(result)),
+        "Share of a model's wrong answers by the place of the first wrong step.\n",
+        table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result)),
+        "## Data\n",
+        table(["what", "count"], data_rows(result)),
+        "## Stage times\n",
+        table(["stage", "seconds"], [(name, f"{seconds:.0f}") for name, seconds in result.stage_seconds.items()]),
+    ]
+    return "\n".join(sections)
+
+
+def accuracy_rows(result: Result) -> list[tuple[str, str, str]]:
+    """(model, accuracy with interval, pairs or solutions that it was trained on)."""
+    return [(LABELS[name], percent(accuracy), trained_on(result, name)) for name, accuracy in result.accuracy.items()]
+
+
+def trained_on(result: Result, name: str) -> str:
+    """What a model's training saw, in the form of the paper's Table 1: naive + step-controlled."""
+    pairs = result.pairs.get(name)
+    if pairs is None:
+        return f"{result.recipe['problems']['sft']} worked solutions"
+    if "chosen_solutions" in pairs:
+        return f"{pairs['chosen_solutions']} chosen solutions"
+    return f"{pairs['naive']} + {pairs['step_controlled']}" if pairs["step_controlled"] else str(pairs["naive"])
+
+
+def difference_rows(result: Result) -> list[tuple[str, str, str]]:
+    """(models, difference with interval, what it allows one to say)."""
+    rows = []
+    for name, value in result.differences.items():
+        second, first = name.split(" - ")
+        rows.append((f"{LABELS[second]} - {LABELS[first]}", points(value), call(value, second, first)))
+    return rows
+
+
+def error_rows(result: Result) -> list[list[str]]:
+    """Shares of each model's wrong answers by kind of error, with the counts of wrong and undecided answers."""
+    return [
+        [
+            LABELS[name],
+            str(errors.wrong),
+            *(share(errors.by_kind.get(kind, 0), errors.wrong) for kind in ERROR_KINDS),
+            str(sum(errors.undecided.values())),
+        ]
+        for name, errors in result.errors.items()
+    ]
+
+
+def error_places(result: Result) -> list[int]:
+    return sorted({place for errors in result.errors.values() for place in errors.by_step})
+
+
+def place_rows(result: Result) -> list[list[str]]:
+    places = error_places(result)
+    return [
+        [LABELS[name], *(share(errors.by_step.get(place, 0), errors.wrong) for place in places)]
+        for name, errors in result.errors.items()
+    ]
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def data_rows(result: Result) -> list[tuple[str, str]]:
+    """The data composition: from samples to pairs, and what was not used, by reason."""
+    sampling, forking = result.sampling, result.forking
+    lucky = forking["trunks_with_a_wrong_step"]
+    rows = [
+        ("problems sampled", sampling["problems"]),
+        ("naive samples", sampling["samples"]),
+        *((f"naive samples: {name}", count) for name, count in sampling["by_outcome"].items()),
+        *((f"undecided: {reason}", count) for reason, count in sampling["undecided_by_reason"].items()),
+        *((f"problems with {name}", count) for name, count in sampling["problems_with"].items()),
+        ("forks tried", forking["forks_tried"]),
+        ("forks gone wrong (step-controlled pairs)", forking["forks_gone_wrong"]),
+        ("continuations sampled", forking["continuations"]),
+        *((f"continuations not used: {reason}", count) for reason, count in forking["unused_by_reason"].items()),
+        *((f"pairs forked after step {fork}", count) for fork, count in forking["by_fork"].items()),
+        *(
+            (f"first wrong step {WHERE[place]}", count)
+            for place, count in forking["first_wrong_step_relative_to_fork"].items()
+        ),
+        *([("preferred solutions with a wrong step", f"{lucky['count']} of {lucky['of']}")] if lucky["of"] else []),
+        ("further naive samples for equal data", forking["further_samples"]),
+    ]
+    return [(name, str(value)) for name, value in rows]
+
+
+WHERE = {
+    "at": "right after the fork",
+    "later": "later after the fork",
+    "before": "before the fork",
+    "none": "nowhere (by the oracle)",
+}

@@ -1,0 +1,79 @@
+"""What a report is made from: the figures of one run, gathered by the pipeline. Knows no files and no format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scdpo.evaluation.errors import ErrorBreakdown
+from scdpo.evaluation.statistics import Estimate
+
+LABELS = {"sft": "SFT", "rft": "RFT", "dpo": "DPO", "dpo-data-equal": "DPO (data-equal)", "scdpo": "SCDPO"}
+DIFFERENCES = (
+    ("sft", "rft"),
+    ("sft", "dpo"),
+    ("sft", "dpo-data-equal"),
+    ("sft", "scdpo"),
+    ("rft", "scdpo"),
+    ("dpo", "scdpo"),
+    ("dpo-data-equal", "scdpo"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeView:
+    """A solution tree as the page shows it: texts, temperatures, verdicts, the first wrong step of each branch."""
+
+    problem: str
+    question: str
+    answer: str
+    trunk: Sequence[Mapping[str, Any]]
+    branches: Sequence[Mapping[str, Any]]
+    tries: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that a report says. Accuracies and differences are shares with 95% intervals; times are in seconds."""
+
+    name: str
+    split: str
+    accuracy: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+    errors: Mapping[str, ErrorBreakdown]
+    pairs: Mapping[str, Mapping[str, int]]
+    sampling: Mapping[str, Any]
+    forking: Mapping[str, Any]
+    stage_seconds: Mapping[str, float]
+    recipe: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    training: Mapping[str, Sequence[Mapping[str, Any]]]
+    trees: Sequence[TreeView]
+
+
+def percent(estimate: Estimate) -> str:
+    """An accuracy with its interval, in percent: 68.4 [66.3, 70.4]."""
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def points(estimate: Estimate) -> str:
+    """A difference with its interval, in percentage points: +4.0 [+3.0, +5.0]."""
+    return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+
+
+def call(estimate: Estimate, second: str, first: str) -> str:
+    """What a paired difference allows one to say."""
+    if not estimate.is_resolved:
+        return "not resolved"
+    return f"{LABELS[second]} is {'better' if estimate.value > 0 else 'worse'} than {LABELS[first]}"
+
+
+def headline(result: Result) -> str:
+    """One sentence on the run: only what the intervals support."""
+    over_sft = result.differences["scdpo - sft"]
+    over_equal = result.differences["scdpo - dpo-data-equal"]
+    return (
+        f"SCDPO against SFT: {points(over_sft)} points, {call(over_sft, 'scdpo', 'sft')}. "
+        f"SCDPO against DPO (data-equal): {points(over_equal)} points, {call(over_equal, 'scdpo', 'dpo-data-equal')}."
+    )

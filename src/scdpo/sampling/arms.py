@@ -1,0 +1,63 @@
+"""Which pairs each training gets: naive only, naive with as many more, naive with step-controlled.
+
+Pure functions from records to trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from scdpo.sampling.policies import ProblemSamples
+from scdpo.sampling.stages import ForkedProblem
+from scdpo.solutions.solution import Solution
+from scdpo.solutions.tree import Branch, SolutionTree
+
+
+def naive_trees(forked: Iterable[ForkedProblem]) -> list[SolutionTree]:
+    """D_naive: one naive pair a problem (the arm `dpo`)."""
+    return [
+        record.tree.only(branch for branch in record.tree.branches if not branch.is_step_controlled)
+        for record in forked
+        if record.tree
+    ]
+
+
+def step_controlled_trees(forked: Iterable[ForkedProblem]) -> list[SolutionTree]:
+    """D_naive and D_SC together (the arm `scdpo`)."""
+    return [record.tree for record in forked if record.tree]
+
+
+def data_equal_trees(forked: Sequence[ForkedProblem], samples: Mapping[str, ProblemSamples]) -> list[SolutionTree]:
+    """As many pairs as `step_controlled_trees`, all naive (the arm `dpo-data-equal`).
+
+    Every problem first gets as many naive pairs as its tree has branches, from its further samples. What a problem's samples
+    cannot fill is made up by other problems' unused wrong solutions, in the problems' order; where even those run out, the
+    arm stays smaller, and its count says so.
+    """
+    grown: list[tuple[SolutionTree, list[Branch]]] = []
+    missing = 0
+    for record in forked:
+        if record.tree is None:
+            continue
+        wanted = len(record.tree.branches)
+        drawn = (*samples[record.problem].samples, *record.further)
+        branches = distinct_wrong(drawn)
+        missing += wanted - len(branches[:wanted])
+        grown.append((record.tree.only(branches[:wanted]), branches[wanted:]))
+    trees = []
+    for tree, spare in grown:
+        taken, missing = spare[:missing], missing - len(spare[:missing])
+        trees.append(tree.only((*tree.branches, *taken)))
+    return trees
+
+
+def distinct_wrong(samples: Iterable[Solution]) -> list[Branch]:
+    """The different wrong solutions among `samples` as naive branches, in the order drawn."""
+    unique = {sample.ids: sample for sample in samples if sample.verdict.is_wrong}
+    return [Branch(0, sample.steps, sample.verdict) for sample in unique.values()]
+
+
+def count_pairs(trees: Iterable[SolutionTree]) -> dict[str, int]:
+    """How many pairs the trees hold: naive, step-controlled, and together."""
+    controlled = [branch.is_step_controlled for tree in trees for branch in tree.branches]
+    return {"naive": controlled.count(False), "step_controlled": controlled.count(True), "total": len(controlled)}

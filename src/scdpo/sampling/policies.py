@@ -1,0 +1,174 @@
+"""The sampling policies as rollouts: naive, step-controlled, greedy. They know no engine and no files."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scdpo.engines.interface import Generate
+from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.errors import ModelError
+from scdpo.grading.grade import grade, is_preferred
+from scdpo.problems.problem import Problem
+from scdpo.sampling.driver import Rollout
+from scdpo.sampling.seeds import derive_seed
+from scdpo.solutions.codec import Codec
+from scdpo.solutions.solution import Solution, Step
+from scdpo.solutions.tree import Branch, SolutionTree
+from scdpo.solutions.verdict import Verdict
+
+ForkChoice = Literal["uniform", "every"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRules:
+    """What all rollouts of a run share.
+
+    max_new_tokens: of a whole solution, kept steps included; context: tokens of a prompt with its solution; banned: words that keep a correct solution from being chosen.
+    """
+
+    codec: Codec
+    seed: int
+    max_new_tokens: int
+    context: int
+    banned: tuple[str, ...] = ()
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why a problem cannot be put to the model at all, or None."""
+        try:
+            prompt = self.codec.prompt(problem.question)
+        except ModelError:
+            return "the question has words that the tokenizer does not know"
+        if len(prompt) + self.max_new_tokens > self.context:
+            return "the question and its solution may exceed the context"
+        return None
+
+    def is_preferred(self, solution: Solution) -> bool:
+        return is_preferred(solution, self.banned)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSamples:
+    """All naive samples of one problem, in the order in which they were drawn.
+
+    skipped: why there are none, empty where there are.
+    """
+
+    problem: str
+    samples: tuple[Solution, ...]
+    skipped: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        samples = [sample.to_json() for sample in self.samples]
+        return {"problem": self.problem, "samples": samples} | ({"skipped": self.skipped} if self.skipped else {})
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ProblemSamples:
+        samples = tuple(Solution.from_json(sample) for sample in record["samples"])
+        return cls(record["problem"], samples, record.get("skipped", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ForkTry:
+    """What became of one fork: how many continuations were sampled, and why those before the last were not used.
+
+    found: whether the last one went wrong and became a branch.
+    """
+
+    fork: int
+    attempts: int
+    found: bool
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"fork": self.fork, "attempts": self.attempts, "found": self.found, "unused": dict(self.unused)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ForkTry:
+        return cls(**record)
+
+
+def continue_solution(
+    problem: Problem, kept: tuple[Step, ...], ramp: TemperatureRamp, seed: int, rules: SamplingRules
+) -> Rollout[Solution]:
+    """Continue a solution after its kept steps to its end, and grade the whole."""
+    kept_ids = tuple(id for step in kept for id in step.ids)
+    prompt = rules.codec.prompt(problem.question)
+    completion = yield Generate((*prompt, *kept_ids), ramp, max(1, rules.max_new_tokens - len(kept_ids)), seed)
+    steps = rules.codec.steps((*kept_ids, *completion.ids), completion.temperatures, kept=len(kept_ids))
+    steps = (*kept, *steps)
+    text = "".join(step.text for step in steps)
+    return Solution(steps, grade(text, problem.answer, completion.finish), completion.finish)
+
+
+def sample_naive(
+    problem: Problem,
+    temperature: float,
+    limit: int,
+    rules: SamplingRules,
+    pairs: int = 1,
+    before: Sequence[Solution] = (),
+) -> Rollout[ProblemSamples]:
+    """Sample whole solutions until there are `pairs` preferred and as many different wrong ones, or `limit` in all.
+
+    The paper's D_naive has pairs = 1 (section 3.1). `before`: samples already drawn; the new ones follow on and the record
+    holds only these. Preferred solutions need not differ from each other: a trunk may carry many branches.
+    """
+    unfit = rules.unfit(problem)
+    if unfit:
+        return ProblemSamples(problem.id, (), unfit)
+    ramp = TemperatureRamp.constant(temperature)
+    drawn = list(before)
+    preferred = sum(rules.is_preferred(sample) for sample in drawn)
+    wrong = {sample.ids for sample in drawn if sample.verdict.is_wrong}
+    while len(drawn) < limit and (preferred < 1 or len(wrong) < pairs):
+        seed = derive_seed(rules.seed, problem.id, 0, len(drawn))
+        sample = yield from continue_solution(problem, (), ramp, seed, rules)
+        drawn.append(sample)
+        preferred += rules.is_preferred(sample)
+        if sample.verdict.is_wrong:
+            wrong.add(sample.ids)
+    return ProblemSamples(problem.id, tuple(drawn[len(before) :]))
+
+
+def until_wrong(
+    problem: Problem, trunk: Solution, fork: int, ramp: TemperatureRamp, attempts: int, rules: SamplingRules
+) -> Rollout[tuple[ForkTry, Branch | None]]:
+    """Continue `trunk` after `fork` steps until an answer is wrong, or `attempts` times (section 3.1)."""
+    unused: Counter[str] = Counter()
+    for attempt in range(attempts):
+        seed = derive_seed(rules.seed, problem.id, fork, attempt)
+        solution = yield from continue_solution(problem, trunk.steps[:fork], ramp, seed, rules)
+        if solution.verdict.is_wrong:
+            branch = Branch(fork, solution.steps[fork:], solution.verdict)
+            return ForkTry(fork, attempt + 1, True, dict(unused)), branch
+        unused[solution.verdict.reason or solution.verdict.outcome] += 1
+    return ForkTry(fork, attempts, False, dict(unused)), None
+
+
+def choose_forks(trunk: Solution, problem: str, choice: ForkChoice, count: int, seed: int) -> tuple[int, ...]:
+    """Where to fork: every step that may be forked at, or `count` different ones drawn uniformly (section 3.1)."""
+    forks = trunk.forks
+    if choice == "every" or count >= len(forks):
+        return tuple(forks)
+    return tuple(sorted(random.Random(derive_seed(seed, problem, "forks")).sample(list(forks), count)))
+
+
+def answer_greedily(problem: Problem, rules: SamplingRules) -> Rollout[Solution]:
+    """The greedy solution, as in the paper's evaluation."""
+    unfit = rules.unfit(problem)
+    if unfit:
+        return Solution((), Verdict("undecided", None, unfit))
+    return (yield from continue_solution(problem, (), GREEDY, 0, rules))
+
+
+def naive_tree(samples: ProblemSamples, rules: SamplingRules) -> SolutionTree | None:
+    """The problem's naive pair as a tree: its first preferred solution and its first wrong one. None where one is missing."""
+    trunk = next((sample for sample in samples.samples if rules.is_preferred(sample)), None)
+    wrong = next((sample for sample in samples.samples if sample.verdict.is_wrong), None)
+    if trunk is None or wrong is None:
+        return None
+    return SolutionTree(samples.problem, trunk, (Branch(0, wrong.steps, wrong.verdict),))

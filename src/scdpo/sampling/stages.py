@@ -1,0 +1,129 @@
+"""Naive sampling and forking of a block of problems: the stages' functions.
+
+What a block yields depends on its problems, the settings, the model and the engine, and on nothing that ran before it.
+Knows engines and policies; knows no run directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scdpo.engines.interface import Engine
+from scdpo.problems.problem import Problem
+from scdpo.sampling.driver import Rollout, run_all
+from scdpo.sampling.policies import (
+    ForkTry,
+    ProblemSamples,
+    SamplingRules,
+    answer_greedily,
+    choose_forks,
+    naive_tree,
+    sample_naive,
+    until_wrong,
+)
+from scdpo.sampling.settings import ForkSettings, SamplingSettings
+from scdpo.solutions.solution import Solution
+from scdpo.solutions.tree import SolutionTree
+
+IN_FLIGHT_PER_ROW = 2
+Report = Callable[[int], None]
+
+
+def unheard(done: int) -> None:
+    """Reports to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedProblem:
+    """All that forking made of one problem.
+
+    tree: the trunk with its naive branch and its step-controlled ones, None where the problem has no naive pair; tries: one
+    a fork; further: naive samples drawn after those of the sampling stage, for as many naive pairs as the tree has.
+    """
+
+    problem: str
+    tree: SolutionTree | None
+    tries: tuple[ForkTry, ...] = ()
+    further: tuple[Solution, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "tree": self.tree and self.tree.to_json(),
+            "tries": [attempt.to_json() for attempt in self.tries],
+            "further": [sample.to_json() for sample in self.further],
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ForkedProblem:
+        return cls(
+            record["problem"],
+            record["tree"] and SolutionTree.from_json(record["tree"]),
+            tuple(ForkTry.from_json(attempt) for attempt in record["tries"]),
+            tuple(Solution.from_json(sample) for sample in record["further"]),
+        )
+
+
+def sample_block(
+    problems: Sequence[Problem], engine: Engine, rules: SamplingRules, settings: SamplingSettings, rows: int, report: Report = unheard
+) -> list[ProblemSamples]:
+    """D_naive's samples of a block, in the problems' order."""
+    engine.reset()
+    rollouts = (sample_naive(problem, settings.temperature, settings.max_samples, rules) for problem in problems)
+    return run_all(rollouts, engine, rows * IN_FLIGHT_PER_ROW, report)
+
+
+def fork_block(
+    problems: Sequence[Problem],
+    samples: Sequence[ProblemSamples],
+    engine: Engine,
+    rules: SamplingRules,
+    sampling: SamplingSettings,
+    settings: ForkSettings,
+    rows: int,
+    report: Report = unheard,
+) -> list[ForkedProblem]:
+    """D_SC's continuations of a block and the further naive samples that equal data need, in the problems' order.
+
+    samples: the same problems' records of `sample_block`.
+    """
+    engine.reset()
+    rollouts = (
+        fork_problem(problem, record, rules, sampling, settings)
+        for problem, record in zip(problems, samples, strict=True)
+    )
+    return run_all(rollouts, engine, rows * IN_FLIGHT_PER_ROW, report)
+
+
+def fork_problem(
+    problem: Problem,
+    samples: ProblemSamples,
+    rules: SamplingRules,
+    sampling: SamplingSettings,
+    settings: ForkSettings,
+) -> Rollout[ForkedProblem]:
+    """Fork the problem's trunk, then sample until it has as many naive pairs as its tree has branches."""
+    tree = naive_tree(samples, rules)
+    if tree is None:
+        return ForkedProblem(problem.id, None)
+    tries, branches = [], list(tree.branches)
+    for fork in choose_forks(tree.trunk, problem.id, settings.choice, settings.forks_per_solution, rules.seed):
+        attempt, branch = yield from until_wrong(problem, tree.trunk, fork, settings.ramp, settings.attempts, rules)
+        tries.append(attempt)
+        if branch is not None:
+            branches.append(branch)
+    limit = len(samples.samples) + settings.further_samples
+    further = yield from sample_naive(
+        problem, sampling.temperature, limit, rules, pairs=len(branches), before=samples.samples
+    )
+    return ForkedProblem(problem.id, tree.only(branches), tuple(tries), further.samples)
+
+
+def answer_block(
+    problems: Sequence[Problem], engine: Engine, rules: SamplingRules, rows: int, report: Report = unheard
+) -> list[Solution]:
+    """The greedy solution of each problem of a block, in order."""
+    engine.reset()
+    return run_all((answer_greedily(problem, rules) for problem in problems), engine, rows * IN_FLIGHT_PER_ROW, report)

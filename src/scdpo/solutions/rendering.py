@@ -1,0 +1,114 @@
+"""Rendering: a solution tree as one row of token ids, with its positions, loss mask and pairs made in the same pass.
+
+A row holds the question and the trunk, then each branch's own tokens. A branch sees the question, the trunk up to its
+fork, and itself; its positions continue from the fork, and its first token is predicted from the last shared one. Every
+pair of the tree is thereby computed with the kept steps shared (design.md, "One idea"). Knows no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scdpo.solutions.tree import SolutionTree
+
+
+@dataclass(frozen=True, slots=True)
+class RowPair:
+    """One preference pair of a row, as the row's indices of its counted tokens: those after the fork."""
+
+    fork: int
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRow:
+    """One tree as a row of n tokens.
+
+    positions: [n], the place of each token in its own solution. shared: [n], how many of the row's first tokens a token
+    may see besides those of its own segment. segments: [n], 0 for question and trunk, b for branch b (from 1).
+    predictors: [n], the index whose hidden state predicts the token, -1 for the first. counted: [n], the loss mask: false
+    for the prompt. trunk: the row's indices of the trunk's counted tokens, what SFT trains on.
+    """
+
+    name: str
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    segments: tuple[int, ...]
+    shared: tuple[int, ...]
+    predictors: tuple[int, ...]
+    counted: tuple[bool, ...]
+    trunk: tuple[int, ...]
+    pairs: tuple[RowPair, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest single solution with its prompt: what a model's context must hold."""
+        return max(self.positions) + 1
+
+
+def render(tree: SolutionTree, prompt: Sequence[int], end_id: int) -> TreeRow:
+    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts."""
+    row = _RowBuilder()
+    row.add(prompt, counts=False)
+    base = len(prompt)
+    trunk = row.add((*tree.trunk.ids, *_end(tree.trunk.finish, end_id)), counts=True)
+    pairs = []
+    for number, branch in enumerate(tree.branches, start=1):
+        fork = base + sum(len(step.ids) for step in tree.kept(branch))
+        tokens = row.add((*(id for step in branch.steps for id in step.ids), end_id), counts=True, segment=number, fork=fork)
+        pairs.append(RowPair(branch.fork, chosen=tuple(i for i in trunk if i >= fork), rejected=tuple(tokens)))
+    return row.build(tree.problem, tuple(trunk), tuple(pairs))
+
+
+def pair_texts(tree: SolutionTree) -> Iterator[tuple[str, str, str]]:
+    """(kept, chosen, rejected) of each pair as text."""
+    for branch in tree.branches:
+        kept = "".join(step.text for step in tree.kept(branch))
+        yield kept, tree.trunk.text[len(kept) :], branch.text
+
+
+def _end(finish: str, end_id: int) -> tuple[int, ...]:
+    return (end_id,) if finish == "end" else ()
+
+
+class _RowBuilder:
+    """Grows ids, positions, mask and the rest in the same call, so that they cannot drift apart."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.segments: list[int] = []
+        self.shared: list[int] = []
+        self.predictors: list[int] = []
+        self.counted: list[bool] = []
+
+    def add(self, ids: Sequence[int], counts: bool, segment: int = 0, fork: int | None = None) -> range:
+        """Append tokens to the trunk, or (with the row index of the fork) as a new branch; returns their indices."""
+        first = len(self.ids)
+        start = first if fork is None else fork
+        for offset, id in enumerate(ids):
+            self.ids.append(id)
+            self.positions.append(start + offset)
+            self.segments.append(segment)
+            self.shared.append(start)
+            self.predictors.append(start - 1 if offset == 0 else first + offset - 1)
+            self.counted.append(counts)
+        return range(first, len(self.ids))
+
+    def build(self, name: str, trunk: tuple[int, ...], pairs: tuple[RowPair, ...]) -> TreeRow:
+        return TreeRow(
+            name,
+            tuple(self.ids),
+            tuple(self.positions),
+            tuple(self.segments),
+            tuple(self.shared),
+            tuple(self.predictors),
+            tuple(self.counted),
+            trunk,
+            pairs,
+        )

@@ -1,0 +1,73 @@
+"""Models and tokenizers on disk, in transformers' own layout: loading, saving whole, and knowing them by content."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scdpo.errors import ModelError
+
+
+def load_model(path: str | Path) -> Any:
+    """A causal LM from a local folder or the hub, in float32. Raises ModelError."""
+    from transformers import AutoModelForCausalLM
+
+    return _load(AutoModelForCausalLM, path, dtype="float32")
+
+
+def load_tokenizer(path: str | Path) -> Any:
+    """A fast tokenizer from a local folder or the hub. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    return _load(AutoTokenizer, path)
+
+
+def _load(kind: Any, path: str | Path, **options: Any) -> Any:
+    local = Path(path).expanduser()
+    looks_local = local.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") != 1
+    if looks_local and not local.is_dir():
+        raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
+    quiet = logging.getLogger("transformers")
+    try:
+        return kind.from_pretrained(str(local) if local.is_dir() else str(path), **options)
+    except Exception as error:  # the library raises many types for a folder that it cannot read
+        quiet.debug("loading failed", exc_info=True)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f'cannot load "{path}": {reason}') from error
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+    """Model (safetensors), tokenizer, generation config and card into `folder`, which appears whole or not at all."""
+
+    def write(into: Path) -> None:
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+        model.save_pretrained(into)
+        tokenizer.save_pretrained(into)
+        (into / "README.md").write_text(card, encoding="utf-8")
+
+    write_folder(folder, write)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder that then takes its place in one move."""
+    partial = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write(partial)
+    os.replace(partial, folder)
+
+
+def fingerprint(folder: Path) -> str:
+    """A content hash of a saved model's weights, config and tokenizer."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".safetensors", ".json", ".model", ".gguf", ".bin"):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,54 @@
+"""The order of training: which rows make up each optimizer step, and how a step is cut into micro-batches.
+
+A pure function of the rows and the seed, so a resumed run trains on the same steps. Knows no tensors.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from scdpo.training.collator import Item
+
+MicroBatch = tuple[Item, ...]
+Step = tuple[MicroBatch, ...]
+
+
+def plan_steps(items: Sequence[Item], batch: int, epochs: float, token_budget: int, seed: int) -> list[Step]:
+    """The optimizer steps of `epochs` passes (a part of a pass for a fraction), each pass in an order of its own.
+
+    batch: pairs a step (rows, for rows without pairs). A tree's pairs stay together, so a step may hold fewer; it holds more
+    only where a single tree does. Every pair counts the same (paper, section 3.2).
+    """
+    steps: list[Step] = []
+    for epoch in range(int(epochs + 0.999999)):
+        order = random.Random(f"{seed}:{epoch}").sample(range(len(items)), len(items))
+        rows = [items[index] for index in order]
+        part = min(1.0, epochs - epoch)
+        steps.extend(split(step, token_budget) for step in fill(rows[: max(1, round(part * len(rows)))], batch))
+    return steps
+
+
+def fill(items: Sequence[Item], batch: int) -> list[list[Item]]:
+    """Consecutive items gathered until a step holds `batch` pairs (or rows)."""
+    steps: list[list[Item]] = [[]]
+    room = batch
+    for item in items:
+        weight = len(item.row.pairs) or 1
+        if weight > room and steps[-1]:
+            steps.append([])
+            room = batch
+        steps[-1].append(item)
+        room -= weight
+    return [step for step in steps if step]
+
+
+def split(items: Sequence[Item], token_budget: int) -> Step:
+    """Items of similar length together, each micro-batch within `token_budget` padded tokens (a longer row goes alone)."""
+    parts: list[list[Item]] = []
+    for item in sorted(items, key=lambda item: len(item.row), reverse=True):
+        if parts and (len(parts[-1]) + 1) * len(parts[-1][0].row) <= token_budget:
+            parts[-1].append(item)
+        else:
+            parts.append([item])
+    return tuple(tuple(part) for part in parts)

@@ -1,0 +1,70 @@
+"""What can be set about the model and its trainings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from scdpo.settings import Settings
+
+
+class ModelSettings(Settings):
+    """The model that SFT starts from: a folder or hub name, or a small Llama from scratch."""
+
+    path: str = ""
+    """A local folder or hub name in transformers' layout; empty: a new model of the size below."""
+    width: int = Field(96, ge=8)
+    """Hidden size of a new model."""
+    layers: int = Field(3, ge=1)
+    """Decoder layers of a new model."""
+    heads: int = Field(4, ge=1)
+    """Attention heads of a new model; keys and values have as many."""
+    feed_forward: int = Field(256, ge=8)
+    """Inner size of a new model's feed-forward layers."""
+    init_std: float = Field(0.1, gt=0)
+    """Standard deviation of a new model's weights."""
+    context: int = Field(512, ge=16)
+    """The most tokens of a question with its solution."""
+
+
+class OptimizerSettings(Settings):
+    """One training: how long, how fast, with which optimizer."""
+
+    lr: float = Field(1e-5, gt=0)
+    """Peak learning rate."""
+    epochs: float = Field(3, gt=0)
+    """Passes over the data."""
+    batch: int = Field(64, ge=1)
+    """Pairs an optimizer step (solutions, for SFT)."""
+    warmup: float = Field(0.1, ge=0, le=1)
+    """The share of steps in which the learning rate rises."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls afterwards."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: hidden matrices by Muon at `muon_lr`, the rest by AdamW at `lr`; for models from scratch."""
+    muon_lr: float = Field(0.02, gt=0)
+    """Peak learning rate of Muon's matrices."""
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """AdamW's second moment decay."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay."""
+    clip: float = Field(1.0, gt=0)
+    """The largest gradient norm."""
+    tokens_per_micro_batch: int = Field(4096, ge=1)
+    """Padded tokens computed at once; changes memory and time, not the update."""
+    threads: int = Field(0, ge=0)
+    """Processor threads; 0: all. Trainings of few threads run side by side."""
+    checkpoint_every: int = Field(250, ge=1)
+    """Steps between checkpoints; an interrupted training goes on from the last."""
+
+
+class PreferenceSettings(OptimizerSettings):
+    """DPO on trees (paper, section 3.2)."""
+
+    lr: float = Field(1e-7, gt=0)
+    """Peak learning rate."""
+    epochs: float = Field(2, gt=0)
+    """Passes over the data."""
+    beta: float = Field(0.1, gt=0)
+    """The strength of the pull towards the reference model."""
