@@ -129,10 +129,6 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         bench = Bench(run, workers, ProgressDisplay(console, stages))
         for stage in stages:
             run_stage(bench, stage)
-    if "report" in stages:
-        from scdpo.pipeline.summary import print_summary
-
-        print_summary(console, run)
     return 0
 
 

@@ -81,7 +81,7 @@ class ProgressDisplay:
             self.bars = None
         self.spent += seconds
         self.finished.append(self.stage)
-        self.console.print(f"{self.title}: {note} [dim]({seconds:.0f} s)[/dim]")
+        self.console.print(f"{self.title}: {seconds:.0f} s; {note}", markup=False)
 
     def _left(self, now: float) -> str:
         """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
@@ -21,10 +21,6 @@ from scdpo.problems.settings import ProblemSettings
 from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
 from scdpo.settings import Settings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
-
-Arm = Literal["rft", "dpo", "dpo-data-equal", "scdpo"]
-ARMS: tuple[Arm, ...] = ("rft", "dpo", "dpo-data-equal", "scdpo")
-
 
 class RunSettings(Settings):
     """The run as a whole."""

@@ -11,16 +11,14 @@ from typing import Any
 from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.grading.grade import is_preferred
-from scdpo.pipeline.recipe import ARMS
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.tasks import arm_trees
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
-from scdpo.report.markdown import markdown_page
+from scdpo.report.markdown import markdown_page, summary
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, TreeView
-from scdpo.sampling.arms import count_pairs
+from scdpo.sampling.arms import ARMS, arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.solution import Solution
@@ -35,8 +33,7 @@ def collect(run: RunDirectory) -> Result:
     answers = {name: [Solution.from_json(record) for record in run.answers(name).read()] for name in MODELS}
     right = {name: [solution.verdict.is_correct for solution in solutions] for name, solutions in answers.items()}
     manifest = run.manifest()
-    samples = [ProblemSamples.from_json(record) for record in run.samples.read()]
-    forked = [ForkedProblem.from_json(record) for record in run.trees.read()]
+    samples, forked = run.read_samples(), run.read_trees()
     by_id = {problem.id: problem for problem in run.pair_problems}
     return Result(
         name=run.path.name,
@@ -46,7 +43,7 @@ def collect(run: RunDirectory) -> Result:
             f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES
         },
         errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
-        pairs={arm: count_pairs(arm_trees(run, arm)) for arm in ARMS if arm != "rft"}
+        pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in ARMS if arm != "rft"}
         | {"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}},
         sampling=sampling_figures(run, samples),
         forking=forking_figures(forked, by_id),
@@ -166,10 +163,10 @@ def results_json(result: Result) -> dict[str, Any]:
     }
 
 
-def write_report(run: RunDirectory) -> Result:
-    """Write results.json, report.md and report.html into the run."""
+def write_report(run: RunDirectory) -> str:
+    """Write results.json, report.md and report.html into the run; returns the summary that a command ends with."""
     result = collect(run)
     write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))
-    return result
+    return f"{summary(result)}\nThe page: {run.path / 'report.html'}\nThe numbers: {run.path / 'results.json'}"

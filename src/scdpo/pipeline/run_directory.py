@@ -20,6 +20,8 @@ from scdpo.pipeline.records import BlockRecords, write_whole
 from scdpo.problems.jsonl import problem_lines, read_problems
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
+from scdpo.sampling.policies import ProblemSamples
+from scdpo.sampling.stages import ForkedProblem
 
 
 class RunDirectory:
@@ -109,6 +111,12 @@ class RunDirectory:
     @property
     def trees(self) -> BlockRecords:
         return self._blocks("trees.jsonl", self.pair_problems, self.recipe.sampling.block)
+
+    def read_samples(self) -> list[ProblemSamples]:
+        return [ProblemSamples.from_json(record) for record in self.samples.read()]
+
+    def read_trees(self) -> list[ForkedProblem]:
+        return [ForkedProblem.from_json(record) for record in self.trees.read()]
 
     def answers(self, model: str) -> BlockRecords:
         return self._blocks(f"answers/{model}.jsonl", self.evaluation_problems, self.recipe.evaluation.block)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from scdpo.errors import RunError
 from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
-from scdpo.pipeline.recipe import ARMS
 from scdpo.pipeline.records import BlockRecords
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.tasks import answer_task, fork_task, sample_task, sft_task, train_task
 from scdpo.pipeline.workers import Workers
+from scdpo.sampling.arms import ARMS
 
 MODELS = ("sft", *ARMS)
 
@@ -101,7 +101,7 @@ def evaluate(bench: Bench) -> str:
 
 
 def report(bench: Bench) -> str:
-    """results.json, report.md and report.html."""
+    """results.json, report.md and report.html; its note is the run's summary."""
     from scdpo.pipeline.results import write_report
 
     run = bench.run
@@ -109,8 +109,7 @@ def report(bench: Bench) -> str:
     if behind:
         raise RunError(f"{run.path} has not all answers of {', '.join(behind)} yet; run: scdpo evaluate {run.path}")
     bench.watcher.begin("report", "files", [("report", 3)], 0)
-    write_report(run)
-    return str(run.path / "report.html")
+    return write_report(run)
 
 
 STAGES: dict[str, Callable[[Bench], str]] = {

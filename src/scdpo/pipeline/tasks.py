@@ -10,15 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scdpo.pipeline.recipe import Arm
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
-from scdpo.sampling.arms import data_equal_trees, naive_trees, step_controlled_trees
+from scdpo.sampling.arms import Arm, arm_trees
 from scdpo.sampling.policies import ProblemSamples, SamplingRules
 from scdpo.sampling.seeds import derive_seed
-from scdpo.sampling.stages import ForkedProblem, answer_block, fork_block, sample_block
+from scdpo.sampling.stages import answer_block, fork_block, sample_block
 from scdpo.solutions.codec import Codec
-from scdpo.solutions.tree import SolutionTree
 
 Report = Callable[[int, int], None]
 Record = dict[str, Any]
@@ -147,7 +145,7 @@ def train_task(path: Path, arm: Arm, report: Report) -> Record:
     use_threads(recipe.rft.threads if arm == "rft" else recipe.training.threads)
     codec = run_codec(run)
     questions = {problem.id: problem.question for problem in run.pair_problems}
-    trees = arm_trees(run, arm)
+    trees = arm_trees(arm, run.read_trees(), run.read_samples() if arm == "dpo-data-equal" else ())
     training, context = training_of(run, arm), recipe.model.context
     if arm == "rft":
         chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
@@ -156,17 +154,6 @@ def train_task(path: Path, arm: Arm, report: Report) -> Record:
     return train_preference(
         run.model("sft"), trees, questions, codec, recipe.training, context, cache, training, report
     )
-
-
-def arm_trees(run: RunDirectory, arm: Arm) -> list[SolutionTree]:
-    """The trees that an arm trains on (`rft`: those of `scdpo`, whose trunks are the chosen solutions)."""
-    forked = [ForkedProblem.from_json(record) for record in run.trees.read()]
-    if arm == "dpo":
-        return naive_trees(forked)
-    if arm == "dpo-data-equal":
-        samples = {record["problem"]: ProblemSamples.from_json(record) for record in run.samples.read()}
-        return data_equal_trees(forked, samples)
-    return step_controlled_trees(forked)
 
 
 def training_of(run: RunDirectory, name: str) -> Any:

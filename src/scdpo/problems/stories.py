@@ -27,8 +27,9 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 }
 DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} has {n} more than {r}.")
 OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "sum": "+"}
+RELATIONS = tuple(OPERATORS)
 CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (50, 28, 13, 6, 3)
-SHUFFLED, ASKS_TOTAL, FREQUENT_RELATIONS = 0.05, 0.15, ("more", "fewer", "times", "part", "sum")
+SHUFFLED, ASKS_TOTAL = 0.05, 0.15
 DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
 
 
@@ -49,7 +50,7 @@ class Quantity:
 def draw_relation(rng: random.Random, owner: str, chain: list[Quantity]) -> Quantity | None:
     """A quantity that follows from the last one of `chain`, or None where the numbers drawn do not suit."""
     last = chain[-1]
-    relation = rng.choice(FREQUENT_RELATIONS)
+    relation = rng.choice(RELATIONS)
     if relation == "sum":
         if len(chain) < 2:
             return None
@@ -94,39 +95,49 @@ def equation(quantity: Quantity, values: dict[str, int]) -> tuple[int, str, int,
     return left, OPERATORS[quantity.relation], right, quantity.value
 
 
+def draw_question(rng: random.Random, chain: list[Quantity]) -> Quantity | None:
+    """The sum of the chain's last quantity and an earlier one, for a question about both; None where none is small enough."""
+    last = chain[-1]
+    fitting = [quantity for quantity in chain[:-1] if quantity.value + last.value <= MAX_VALUE]
+    if not fitting:
+        return None
+    first = rng.choice(fitting)
+    return Quantity(TOTAL, "sum", (first.owner, last.owner), None, first.value + last.value)
+
+
 def make_story(rng: random.Random) -> tuple[tuple, Problem]:
     """One story and its signature: equal signatures are the same problem told in other words or with other names."""
     length = rng.choices(CHAIN_LENGTHS, CHAIN_WEIGHTS)[0]
     names = rng.sample(NAMES, len(NAMES))
     items, others = rng.sample(ITEMS, 2)
-    asks_total = rng.random() < ASKS_TOTAL
-    chain = draw_chain(rng, length - asks_total, names)
-    free = names[len(chain) :]
+    total = None
+    if rng.random() < ASKS_TOTAL:
+        while total is None:
+            chain = draw_chain(rng, length - 1, names)
+            total = draw_question(rng, chain)
+        question = f"How many {items} do {total.operands[0]} and {total.operands[1]} have in all?"
+    else:
+        chain = draw_chain(rng, length, names)
+        question = f"How many {items} does {chain[-1].owner} have?"
+
     sentences = [tell(rng, quantity, items) for quantity in chain]
     if rng.random() < SHUFFLED:
         rng.shuffle(sentences)
-    for name in free[: rng.choices(DISTRACTION_COUNTS, DISTRACTION_WEIGHTS)[0]]:
+    for name in names[len(chain) :][: rng.choices(DISTRACTION_COUNTS, DISTRACTION_WEIGHTS)[0]]:
         form = rng.choice(DISTRACTIONS)
         sentence = form.format(d=name, n=rng.randint(2, 30), others=others, r=rng.choice(chain).owner)
         sentences.insert(rng.randint(0, len(sentences)), sentence)
 
-    steps = chain[1:]
+    steps = [*chain[1:], *([total] if total else [])]
     values = {quantity.owner: quantity.value for quantity in chain}
-    if asks_total:
-        first, last = rng.choice([q for q in chain[:-1] if q.value + chain[-1].value <= MAX_VALUE] or [chain[0]]), chain[-1]
-        steps = [*steps, Quantity(TOTAL, "sum", (first.owner, last.owner), None, first.value + last.value)]
-        sentences.append(f"How many {items} do {first.owner} and {last.owner} have in all?")
-    else:
-        sentences.append(f"How many {items} does {chain[-1].owner} have?")
-
     equations = {step.owner: equation(step, values) for step in steps}
     answer = steps[-1].value
     lines = [f"{owner}: {a} {operator} {b} = {c}" for owner, (a, operator, b, c) in equations.items()]
-    order = {quantity.owner: index for index, quantity in enumerate(chain)}
-    signature = tuple((q.relation, tuple(order[name] for name in q.operands), q.number) for q in [chain[0], *steps])
+    place = {quantity.owner: index for index, quantity in enumerate(chain)}
+    signature = tuple((q.relation, tuple(place[name] for name in q.operands), q.number) for q in (chain[0], *steps))
     problem = Problem(
         id="",
-        question=" ".join(sentences),
+        question=" ".join([*sentences, question]),
         answer=str(answer),
         solution="\n".join([*lines, f"#### {answer}"]),
         facts={"equations": {owner: list(parts) for owner, parts in equations.items()}},

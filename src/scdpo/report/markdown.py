@@ -9,21 +9,36 @@ from scdpo.report.result import LABELS, Result, call, headline, percent, points
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---', *['---:'] * (len(head) - 1)])}|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+    """A Markdown table, the first column to the left and the others to the right, aligned for reading as text."""
+    cells = [list(head), *map(list, rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        first, *others = zip(row, widths, strict=True)
+        return f"| {' | '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])} |"
+
+    rule = f"| {'-' * widths[0]} | {' | '.join('-' * (width - 1) + ':' for width in widths[1:])} |"
+    return "\n".join([line(cells[0]), rule, *map(line, cells[1:])]) + "\n"
+
+
+def summary(result: Result) -> str:
+    """The result in a few lines: accuracies, differences, and what they allow one to say."""
+    return "\n".join(
+        [
+            f"Accuracy, greedy, {result.accuracy['sft'].n} held-out {result.split} problems; Wilson 95% intervals.\n",
+            table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
+            "Differences on the same problems, paired, 95% intervals. Where an interval includes zero: not resolved.\n",
+            table(["models", "points", "reading"], difference_rows(result)),
+            headline(result),
+        ]
+    )
 
 
 def markdown_page(result: Result) -> str:
     """report.md."""
-    n = result.accuracy["sft"].n
     sections = [
         f"# {result.name}: Step-Controlled DPO\n",
-        f"{headline(result)}\n",
-        f"## Accuracy\n\nGreedy decoding, {n} held-out {result.split} problems; Wilson 95% intervals.\n",
-        table(["model", "accuracy %", "pairs"], accuracy_rows(result)),
-        "## Differences\n\nOn the same problems, paired, 95% intervals. Where an interval includes zero: not resolved.\n",
-        table(["models", "points", "reading"], difference_rows(result)),
+        f"## Result\n\n{summary(result)}\n",
         "## Wrong answers\n\nShare of a model's wrong answers by the kind of the first wrong step (step oracle).\n",
         table(["model", "wrong", *ERROR_KINDS, "undecided"], error_rows(result)),
         "Share of a model's wrong answers by the place of the first wrong step.\n",

@@ -1,16 +1,30 @@
-"""Which pairs each training gets: naive only, naive with as many more, naive with step-controlled.
+"""The arms: which pairs each training gets. Naive only, naive with as many more, naive with step-controlled.
 
 Pure functions from records to trees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
+
+
+Arm = Literal["rft", "dpo", "dpo-data-equal", "scdpo"]
+ARMS: tuple[Arm, ...] = ("rft", "dpo", "dpo-data-equal", "scdpo")
+
+
+def arm_trees(arm: Arm, forked: Sequence[ForkedProblem], samples: Sequence[ProblemSamples]) -> list[SolutionTree]:
+    """The trees that an arm trains on; `rft` takes the trunks of `scdpo`'s, which are the chosen solutions of its pairs."""
+    if arm == "dpo":
+        return naive_trees(forked)
+    if arm == "dpo-data-equal":
+        return data_equal_trees(forked, samples)
+    return step_controlled_trees(forked)
 
 
 def naive_trees(forked: Iterable[ForkedProblem]) -> list[SolutionTree]:
@@ -27,20 +41,21 @@ def step_controlled_trees(forked: Iterable[ForkedProblem]) -> list[SolutionTree]
     return [record.tree for record in forked if record.tree]
 
 
-def data_equal_trees(forked: Sequence[ForkedProblem], samples: Mapping[str, ProblemSamples]) -> list[SolutionTree]:
+def data_equal_trees(forked: Sequence[ForkedProblem], samples: Sequence[ProblemSamples]) -> list[SolutionTree]:
     """As many pairs as `step_controlled_trees`, all naive (the arm `dpo-data-equal`).
 
     Every problem first gets as many naive pairs as its tree has branches, from its further samples. What a problem's samples
     cannot fill is made up by other problems' unused wrong solutions, in the problems' order; where even those run out, the
     arm stays smaller, and its count says so.
     """
+    first = {record.problem: record.samples for record in samples}
     grown: list[tuple[SolutionTree, list[Branch]]] = []
     missing = 0
     for record in forked:
         if record.tree is None:
             continue
         wanted = len(record.tree.branches)
-        drawn = (*samples[record.problem].samples, *record.further)
+        drawn = (*first[record.problem], *record.further)
         branches = distinct_wrong(drawn)
         missing += wanted - len(branches[:wanted])
         grown.append((record.tree.only(branches[:wanted]), branches[wanted:]))

@@ -60,9 +60,9 @@ def collate_trunks(items: Sequence[Item]) -> dict[str, Tensor]:
 
 
 def layout(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
-    """input_ids, position_ids: [rows, width]; attention_mask: bool [rows, 1, width, width], left out for rows without
-    branches, whose padding on the right a causal model never looks at; predictor: [n], flat index rows x width of the
-    hidden state that predicts each counted token; target: [n], the token.
+    """input_ids: [rows, width]; predictor: [n], flat index rows x width of the hidden state that predicts each counted token;
+    target: [n], the token; position_ids: [rows, width] and attention_mask: bool [rows, 1, width, width], both left out for rows
+    without branches, whose padding on the right a causal model never looks at.
     """
     width = max(len(row) for row in rows)
     ids, positions, segments, shared = (
@@ -76,7 +76,6 @@ def layout(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> dict[
     )
     batch = {
         "input_ids": ids,
-        "position_ids": positions,
         "predictor": torch.tensor([number * width + rows[number].predictors[i] for number, i in counted]),
         "target": torch.tensor([rows[number].ids[i] for number, i in counted]),
     }
@@ -85,5 +84,5 @@ def layout(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> dict[
         before = place[None, :] <= place[:, None]
         own = segments[:, :, None] == segments[:, None, :]
         trunk = (segments[:, None, :] == 0) & (place[None, None, :] < shared[:, :, None])
-        batch["attention_mask"] = (before & (own | trunk))[:, None]
+        batch |= {"position_ids": positions, "attention_mask": (before & (own | trunk))[:, None]}
     return batch

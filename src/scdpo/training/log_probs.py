@@ -13,7 +13,7 @@ def token_log_probs(model: Any, batch: Mapping[str, Tensor]) -> Tensor:
     """log p(token | what it sees) of the n counted tokens of a micro-batch (see collator), [n] in nats, float32."""
     states = model.get_decoder()(
         input_ids=batch["input_ids"],
-        position_ids=batch["position_ids"],
+        position_ids=batch.get("position_ids"),
         attention_mask=batch.get("attention_mask"),
         use_cache=False,
     ).last_hidden_state

@@ -59,8 +59,12 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     partial = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    write(partial)
-    os.replace(partial, folder)
+    try:
+        write(partial)
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def fingerprint(folder: Path) -> str:

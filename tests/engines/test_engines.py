@@ -1,0 +1,124 @@
+"""The engines: equal to the library's own generation, unmoved by their company, ramps by step."""
+
+import pytest
+import torch
+
+from scdpo.engines.interface import Generate
+from scdpo.engines.scripted import ScriptedEngine
+from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.transformers_engine import TransformersEngine
+from scdpo.errors import ModelError
+
+END, STEP_END = 2, 6
+PAPER = TemperatureRamp(1.1, 0.05, 1.4)
+
+
+def run(engine, requests: list[Generate]) -> list:
+    """All completions, in the requests' order."""
+    for ticket, request in enumerate(requests):
+        engine.submit(ticket, request)
+    done = {}
+    while len(done) < len(requests):
+        done |= dict(engine.advance())
+    return [done[ticket] for ticket in range(len(requests))]
+
+
+@pytest.fixture
+def engine(tiny_model):
+    return TransformersEngine(tiny_model, {END}, {STEP_END}, rows=4, capacity=64)
+
+
+def prompts(count: int) -> list[tuple[int, ...]]:
+    generator = torch.Generator().manual_seed(5)
+    sizes = torch.randint(1, 14, (count,), generator=generator).tolist()
+    return [tuple(torch.randint(7, 70, (size,), generator=generator).tolist()) for size in sizes]
+
+
+def test_greedy_equals_the_librarys_generate(engine, tiny_model):
+    """More requests than rows, prompts of many lengths, all joined and left in the middle."""
+    requests = [Generate(ids, GREEDY, 20) for ids in prompts(23)]
+    for request, completion in zip(requests, run(engine, requests), strict=True):
+        ids = torch.tensor([request.ids])
+        options = {"max_new_tokens": 20, "do_sample": False, "eos_token_id": END, "pad_token_id": 0}
+        theirs = tiny_model.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, len(request.ids) :].tolist()
+        ended = END in theirs
+        assert list(completion.ids) == (theirs[: theirs.index(END)] if ended else theirs)
+        assert completion.finish == ("end" if ended else "length")
+
+
+def test_draws_depend_on_the_seed_alone(engine):
+    """The same request gives the same ids alone, in company, and in another order (rounding apart, which is none here)."""
+    requests = [Generate(ids, PAPER, 20, seed) for seed, ids in enumerate(prompts(12))]
+    together = run(engine, requests)
+    engine.reset()
+    backwards = run(engine, requests[::-1])[::-1]
+    alone = []
+    for request in requests:
+        engine.reset()
+        alone.append(run(engine, [request])[0])
+    assert [c.ids for c in together] == [c.ids for c in backwards] == [c.ids for c in alone]
+    engine.reset()
+    other = run(engine, [Generate(r.ids, PAPER, 20, r.seed + 100) for r in requests])
+    assert [c.ids for c in other] != [c.ids for c in together]
+
+
+def test_samples_follow_the_models_distribution(engine, tiny_model):
+    """The first token of 4,000 draws at T = 1.3 against the softmax: within 5 standard errors for every token."""
+    ids = prompts(1)[0]
+    with torch.no_grad():
+        expected = torch.softmax(tiny_model(input_ids=torch.tensor([ids])).logits[0, -1] / 1.3, -1)
+    ramp = TemperatureRamp.constant(1.3)
+    tokens = []
+    for completion in run(engine, [Generate(ids, ramp, 1, seed) for seed in range(4000)]):
+        tokens.append(END if completion.finish == "end" else completion.ids[0])
+    seen = torch.bincount(torch.tensor(tokens), minlength=len(expected)) / len(tokens)
+    error = (expected * (1 - expected) / len(tokens)).sqrt() + 1 / len(tokens)
+    assert ((seen - expected).abs() < 5 * error).all()
+
+
+def test_the_ramp_rises_with_each_step(engine):
+    """Temperatures are those of the step that a token belongs to; a second line end in a row ends no other step."""
+    for completion in run(engine, [Generate(ids, PAPER, 40, seed) for seed, ids in enumerate(prompts(8))]):
+        step, inside = 0, False
+        for id, temperature in zip(completion.ids, completion.temperatures, strict=True):
+            assert temperature == pytest.approx(PAPER.at(step), abs=1e-6)
+            if id == STEP_END:
+                step, inside = step + inside, False
+            else:
+                inside = True
+
+
+def test_log_probs_are_the_models(engine, tiny_model):
+    request = Generate(prompts(3)[2], PAPER, 12, seed=4)
+    (completion,) = run(engine, [request])
+    ids = torch.tensor([[*request.ids, *completion.ids]])
+    with torch.no_grad():
+        log_probs = tiny_model(input_ids=ids).logits[0].log_softmax(-1)
+    first = len(request.ids)
+    expected = [log_probs[first + n - 1, id].item() for n, id in enumerate(completion.ids)]
+    assert completion.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_request_that_cannot_fit_is_refused(engine):
+    with pytest.raises(ModelError, match="exceed the engine's 64"):
+        engine.submit(0, Generate((7,) * 50, GREEDY, 20))
+    with pytest.raises(ModelError, match="empty prompt"):
+        engine.submit(0, Generate((), GREEDY, 20))
+
+
+@pytest.mark.parametrize(("step", "temperature"), [(0, 1.1), (1, 1.15), (5, 1.35), (6, 1.4), (20, 1.4)])
+def test_the_papers_ramp(step, temperature):
+    """1.1 at the first generated step, +0.05 at each further one, at most 1.4 (section 3.1)."""
+    assert PAPER.at(step) == pytest.approx(temperature)
+    assert TemperatureRamp().at(step) == pytest.approx(temperature)
+
+
+@pytest.mark.parametrize("values", [(-0.1, 0.1, 1.0), (1.2, 0.05, 1.0), (1.0, -0.1, 1.2)])
+def test_a_ramp_only_rises(values):
+    with pytest.raises(ValueError, match="a ramp rises"):
+        TemperatureRamp(*values)
+
+
+def test_the_scripted_engine_cuts_by_length():
+    short, cut = run(ScriptedEngine(lambda request: (5, 6, 7)), [Generate((1,), GREEDY, 3), Generate((1,), GREEDY, 2)])
+    assert (short.finish, cut.finish, cut.ids) == ("end", "length", (5, 6))

@@ -1,0 +1,63 @@
+"""A problem family that a tiny model learns in seconds, and a recipe over it: whole runs inside the default suite."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import pytest
+
+from scdpo.problems.stories import ITEMS, NAMES
+
+SMALL = {
+    "problems.sft": 300,
+    "problems.pairs": 48,
+    "problems.dev": 0,
+    "problems.test": 60,
+    "model.width": 32,
+    "model.layers": 2,
+    "model.heads": 2,
+    "model.feed_forward": 64,
+    "model.context": 64,
+    "sft.epochs": 12,
+    "sft.batch": 16,
+    "sft.threads": 1,
+    "sft.checkpoint_every": 40,
+    "engine.rows": 16,
+    "sampling.max_samples": 8,
+    "sampling.max_new_tokens": 40,
+    "sampling.block": 12,
+    "fork.attempts": 8,
+    "fork.further_samples": 8,
+    "training.epochs": 2,
+    "training.batch": 8,
+    "rft.batch": 8,
+    "evaluation.max_new_tokens": 40,
+    "evaluation.block": 20,
+}
+
+
+@pytest.fixture(scope="session")
+def easy_problems(tmp_path_factory):
+    """A file of two-step sums of digits from 0 to 4, with worked solutions and facts for the oracle."""
+    lines = []
+    for name, item, (a, b) in product(NAMES, ITEMS[:4], product(range(5), repeat=2)):
+        facts = {"equations": {name: [a, "+", b, a + b], "All": [a + b, "+", 1, a + b + 1]}}
+        lines.append(
+            {
+                "question": f"{name} has {a} and {b} {item}. One more comes.",
+                "answer": a + b + 1,
+                "solution": f"{name}: {a} + {b} = {a + b}\nAll: {a + b} + 1 = {a + b + 1}\n#### {a + b + 1}",
+                "facts": facts,
+            }
+        )
+    file = tmp_path_factory.mktemp("easy") / "problems.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def small_options(easy_problems):
+    """Command-line words that make the quickstart a run of seconds."""
+    fields = SMALL | {"problems.source": str(easy_problems)}
+    return [word for name, value in fields.items() for word in (f"--{name}", str(value))]

@@ -1,0 +1,228 @@
+"""Whole runs, through the command that users type: results, resuming, equal records for any number of workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scdpo.cli import main
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.stages import MODELS
+
+RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS))
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RECORDS}
+
+
+def same_results(first: Path, second: Path) -> bool:
+    """Equal results.json but for the times and the folder's name."""
+    results = [json.loads((folder / "results.json").read_text()) for folder in (first, second)]
+    for result in results:
+        del result["stage_seconds"], result["run"]
+    return results[0] == results[1]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_options):
+    """A run with one worker, never interrupted."""
+    folder = tmp_path_factory.mktemp("run") / "one"
+    assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
+    return folder
+
+
+def test_a_run_leaves_its_results(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert set(results["models"]) == {"sft", "rft", "dpo", "dpo-data-equal", "scdpo"}
+    for model in results["models"].values():
+        low, high = model["ci95"]
+        assert 0 <= low <= model["accuracy"] <= high <= 1
+        assert model["n"] == 60
+    assert results["models"]["sft"]["accuracy"] > 0.3, "the tiny model learned its sums"
+    assert results["differences"]["scdpo - sft"]["n"] == 60
+    assert results["pairs"]["dpo"]["total"] > 0
+    assert results["pairs"]["dpo-data-equal"]["step_controlled"] == 0
+    assert results["pairs"]["scdpo"]["naive"] == results["pairs"]["dpo"]["naive"]
+    assert set(results["stage_seconds"]) >= {"sft", "sample", "fork", "train", "evaluate"}
+
+
+def test_the_pages_say_what_the_results_say(finished):
+    results = json.loads((finished / "results.json").read_text())
+    accuracy = f"{100 * results['models']['scdpo']['accuracy']:.1f} ["
+    for name in ("report.md", "report.html"):
+        text = (finished / name).read_text()
+        assert accuracy in text
+        assert ("not resolved" in text) == any(not d["resolved"] for d in results["differences"].values())
+    page = (finished / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_the_manifest_knows_the_run(finished):
+    manifest = json.loads((finished / "manifest.json").read_text())
+    assert set(manifest["fingerprints"]) == set(MODELS)
+    assert {"torch", "transformers"} <= set(manifest["packages"])
+    assert manifest["seed"] == 42
+    assert manifest["trainings"]["scdpo"]["pairs"] > manifest["trainings"]["dpo"]["pairs"]
+
+
+def test_chosen_and_rejected_share_the_kept_ids(finished):
+    """In the records themselves: a step-controlled branch continues exactly the trunk's first ids."""
+    run = RunDirectory.open(finished)
+    trees = [record.tree for record in run.read_trees() if record.tree]
+    controlled = [(tree, branch) for tree in trees for branch in tree.branches if branch.is_step_controlled]
+    assert controlled
+    for tree, branch in controlled:
+        kept = sum(len(step.ids) for step in tree.kept(branch))
+        assert tree.whole(branch).ids[:kept] == tree.trunk.ids[:kept]
+        assert branch.fork in tree.trunk.forks
+        assert branch.verdict.is_wrong
+        assert [step.temperature for step in branch.steps][0] == 1.1
+
+
+def test_running_again_changes_nothing(finished, capsys, small_options):
+    before = records(finished)
+    stamps = {folder.name: folder.stat().st_mtime for folder in (finished / "models").iterdir()}
+    assert main(["run", "--out", str(finished)]) == 0
+    assert main(["run", "--out", str(finished), *small_options]) == 0
+    assert records(finished) == before
+    assert {folder.name: folder.stat().st_mtime for folder in (finished / "models").iterdir()} == stamps
+    assert capsys.readouterr().out.count("already there") == 10
+
+
+def test_two_workers_and_kill_nine_give_the_same_bytes(finished, tmp_path, small_options):
+    """Killed with SIGKILL in three stages and continued, with two workers: records and results equal those of one worker
+    that was never interrupted."""
+    folder = tmp_path / "two"
+    command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *small_options]
+    for sign in ("samples.jsonl", "trees.jsonl", "answers/rft.jsonl"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 240
+        while not ((folder / sign).exists() and (folder / sign).stat().st_size) and process.poll() is None:
+            assert time.monotonic() < deadline, f"{sign} did not come"
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    assert records(folder) == records(finished)
+    assert same_results(folder, finished)
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path, small_options):
+    folder = tmp_path / "orphans"
+    command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *small_options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not (folder / "samples.jsonl").exists() and process.poll() is None:
+        time.sleep(0.05)
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert children
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
+    folder = tmp_path / "interrupted"
+    command = [sys.executable, "-m", "scdpo", "sft", str(folder), *small_options, "--sft.epochs", "1000"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; run the same command again to continue" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+
+
+def test_stages_one_by_one_give_the_same_run(finished, tmp_path, small_options):
+    folder = str(tmp_path / "staged")
+    assert main(["sft", folder, "--workers", "1", *small_options]) == 0
+    for stage in ("sample", "fork", "train", "evaluate", "report"):
+        assert main([stage, folder, "--workers", "1"]) == 0
+    assert records(Path(folder)) == records(finished)
+    assert same_results(Path(folder), finished)
+
+
+def test_a_model_folder_can_be_the_start(finished, tmp_path, small_options):
+    """model.path: a local folder in the hub's layout; with problems.sft = 0 it is taken as it is."""
+    folder = tmp_path / "given"
+    options = [*small_options, "--model.path", str(finished / "models" / "sft"), "--problems.sft", "0"]
+    assert main(["sft", str(folder), *options]) == 0
+    one, other = ((root / "models" / "sft" / "model.safetensors").read_bytes() for root in (finished, folder))
+    assert one == other
+    assert main(["sample", str(folder), "--workers", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "--out", "{run}", "--sampling.temperature", "0.9"], "sampling.temperature: 1.0 there, 0.9 now"),
+        (["sample", "{run}", "--fork.attempts", "3"], "fork.attempts: 8 there, 3 now"),
+        (["run", "--out", "{other}"], "is not a run and not empty; name a new folder"),
+        (["evaluate", "{other}"], "is not a run (it holds no recipe.toml)"),
+        (["report", "{new}"], "start one with: scdpo run --out"),
+        (["run", "--out", "{new}", "--sampling.temprature", "0.9"], 'did you mean "temperature"?'),
+        (["run", "--out", "{new}", "--model.path", "{other}/nowhere"], "no model folder at"),
+        (["run", "--out", "{new}", "--model.path", "{other}"], "cannot load"),
+        (["run", "--out", "{new}", "--problems.source", "{other}/bad.jsonl"], "bad.jsonl:2: broken JSON"),
+        (["run", "--out", "{new}", "--problems.source", "{other}/gone.jsonl"], "cannot read problems from"),
+        (["run", "--out", "{new}", "--workers", "0"], "--workers must be at least 1"),
+        (["run", "nowhere.toml"], 'no recipe "nowhere.toml"'),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(finished, tmp_path, capfd, command, message):
+    other, new = tmp_path / "other", tmp_path / "new"
+    other.mkdir()
+    (other / "bad.jsonl").write_text('{"question": "a", "answer": 1}\n{"question":\n')
+    words = [word.format(run=finished, other=other, new=new) for word in command]
+    assert main(words) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.startswith("scdpo: ")
+    assert error.count("\n") == 1
+    if "--model.path" not in words:
+        assert not new.exists(), "nothing half-written"
+
+
+def test_stages_need_the_ones_before(tmp_path, small_options, capsys):
+    folder = str(tmp_path / "early")
+    main(["sft", folder, *small_options, "--problems.sft", "20", "--sft.epochs", "1"])
+    for stage, missing in (("fork", "scdpo sample"), ("train", "scdpo fork"), ("evaluate", "scdpo train")):
+        assert main([stage, folder]) == 2
+        assert f"run: {missing} {folder}" in capsys.readouterr().err
+
+
+def test_one_command_at_a_time(finished, capsys):
+    with RunDirectory.open(finished).locked():
+        assert main(["report", str(finished)]) == 2
+    assert "another scdpo command is at work" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_no_room_on_the_disk(tmp_path, small_options, capsys):
+    """On a full file system: one line with the cure, status 2; with room again, the same command goes on."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(mount)], capture_output=True).returncode:
+        pytest.skip("this machine does not allow mounts")
+    try:
+        command = ["run", "--out", str(mount / "run"), "--workers", "1", *small_options]
+        assert main(command) == 2
+        assert "no room left on the disk" in capsys.readouterr().err
+        subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
+        assert main(command) == 0
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_help_answers_without_torch():
+    """`scdpo --help` and `import scdpo` load neither torch nor transformers."""
+    code = "import sys, scdpo.cli\ntry:\n scdpo.cli.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -1,0 +1,96 @@
+"""The story family: disjoint splits, worked solutions that the oracle finds right, and errors that it names."""
+
+import re
+from itertools import islice
+
+import pytest
+
+from scdpo.grading.grade import grade
+from scdpo.problems.problem import Problem
+from scdpo.problems.settings import ProblemSettings
+from scdpo.problems.source import make_splits, split_of
+from scdpo.problems.step_oracle import StepError, first_error
+from scdpo.problems.stories import CHAIN_LENGTHS, MAX_VALUE, STATEMENTS, stories
+
+SIZES = ProblemSettings(sft=300, pairs=200, dev=50, test=150)
+
+
+def test_worked_solutions_are_right_and_have_three_to_seven_steps():
+    for _, problem in islice(stories(1), 500):
+        lines = problem.solution.split("\n")
+        assert len(lines) - 1 in CHAIN_LENGTHS
+        assert first_error(problem, lines) is None
+        assert grade(problem.solution, problem.answer).is_correct
+
+
+def test_every_number_of_a_solution_is_small_and_told():
+    """Values stay within two digits; a worked solution needs nothing that the question does not say."""
+    for _, problem in islice(stories(2), 300):
+        told = set(re.findall(r"\d+", problem.question))
+        known = set(told)
+        for a, _, b, c in problem.facts["equations"].values():
+            assert {str(a), str(b)} <= known
+            known.add(str(c))
+            assert 0 < c <= MAX_VALUE
+
+
+def test_same_seed_same_stories():
+    assert list(islice(stories(5), 20)) == list(islice(stories(5), 20))
+    assert list(islice(stories(5), 20)) != list(islice(stories(6), 20))
+
+
+def test_splits_share_no_problem():
+    """No question serves two purposes, and none comes twice, even told with other names (the signature decides)."""
+    splits = make_splits(SIZES)
+    questions = [problem.question for problems in splits.values() for problem in problems]
+    assert [len(splits[name]) for name in ("sft", "pairs", "dev", "test")] == [300, 200, 50, 150]
+    assert len(set(questions)) == len(questions)
+    ids = [problem.id for problems in splits.values() for problem in problems]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_split_does_not_depend_on_another_ones_size():
+    larger = SIZES.model_copy(update={"sft": 500})
+    assert make_splits(larger)["test"] == make_splits(SIZES)["test"]
+
+
+def test_a_signature_has_one_split():
+    assert {split_of(("a", n)) for n in range(200)} == {"sft", "pairs", "dev", "test"}
+    assert split_of(("a", 1)) == split_of(("a", 1))
+
+
+def test_every_relation_has_several_sentences():
+    assert all(len(forms) >= 2 for forms in STATEMENTS.values())
+
+
+PROBLEM = Problem("p", "q", "34", facts={"equations": {"Ben": [12, "+", 5, 17], "Eva": [17, "*", 2, 34]}})
+
+
+@pytest.mark.parametrize(
+    ("steps", "error"),
+    [
+        (["Ben: 12 + 5 = 17", "Eva: 17 * 2 = 34", "#### 34"], None),
+        (["Ben: 5 + 12 = 17", "Eva: 2 * 17 = 34", "#### 34"], None),
+        (["Ben: 12 + 6 = 18", "#### 34"], StepError(0, "wrong quantity")),
+        (["Ben: 12 + 5 = 17", "Eva: 17 + 2 = 19", "#### 19"], StepError(1, "wrong operation")),
+        (["Ben: 12 + 5 = 18", "#### 34"], StepError(0, "wrong arithmetic")),
+        (["Ben: 12 + 5 = 17", "Eva 17 2 34", "#### 34"], StepError(1, "malformed")),
+        (["Ben: 12 + 5 = 17", "Dan: 17 * 2 = 34", "#### 34"], StepError(1, "wrong quantity")),
+        (["Ben: 12 + 5 = 17", "#### 17"], StepError(1, "wrong quantity")),
+        (["Ben: 12 + 5 = 17"], StepError(1, "malformed")),
+        ([], StepError(0, "malformed")),
+    ],
+)
+def test_the_oracle_names_the_first_wrong_step(steps, error):
+    assert first_error(PROBLEM, steps) == error
+
+
+def test_a_swapped_difference_is_a_wrong_operation():
+    """17 - 5 told, 5 - 17 written: the operands are right, what is done with them is not."""
+    problem = Problem("p", "q", "12", facts={"equations": {"Ben": [17, "-", 5, 12]}})
+    assert first_error(problem, ["Ben: 5 - 17 = 12", "#### 12"]) == StepError(0, "wrong operation")
+
+
+def test_the_oracle_needs_facts():
+    with pytest.raises(ValueError, match="carries no facts"):
+        first_error(Problem("p", "q", "1"), ["#### 1"])

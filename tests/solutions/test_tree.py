@@ -1,0 +1,82 @@
+"""Trees and rows: forks, kept steps, and the row that shares them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scdpo.solutions.rendering import render
+from scdpo.solutions.solution import Solution, Step
+from scdpo.solutions.tree import SolutionTree
+from tests.conftest import CORRECT, make_tree
+
+END = 9
+IDS = st.lists(st.integers(10, 20), min_size=1, max_size=4)
+TREES = st.lists(IDS, min_size=2, max_size=5).flatmap(
+    lambda trunk: st.lists(
+        st.tuples(st.integers(0, len(trunk) - 1), st.lists(IDS, min_size=1, max_size=3)), min_size=1, max_size=4
+    ).map(lambda branches: make_tree(trunk, branches))
+)
+
+
+def solution(*kinds: str) -> Solution:
+    return Solution(tuple(Step(f"{n}\n", (n,), kind) for n, kind in enumerate(kinds)), CORRECT)
+
+
+@pytest.mark.parametrize(
+    ("steps", "forks"),
+    [
+        (("text", "text", "text", "answer"), [1, 2]),
+        (("text", "text", "text"), [1, 2]),
+        (("text", "answer"), []),
+        (("answer",), []),
+        ((), []),
+    ],
+)
+def test_no_fork_at_the_step_that_only_states_the_answer(steps, forks):
+    assert list(solution(*steps).forks) == forks
+
+
+@given(tree=TREES)
+def test_records_survive_json(tree):
+    assert SolutionTree.from_json(json.loads(json.dumps(tree.to_json()))) == tree
+
+
+@given(tree=TREES)
+def test_a_row_holds_every_solution_of_the_tree(tree):
+    """Walking back from any token through its predictors spells the solution that it belongs to, from the prompt on."""
+    prompt = (1, 2, 3)
+    row = render(tree, prompt, END)
+
+    def walk(token: int) -> list[int]:
+        path = []
+        while token >= 0:
+            path.append(row.ids[token])
+            token = row.predictors[token]
+        return path[::-1]
+
+    assert walk(row.trunk[-1]) == [*prompt, *tree.trunk.ids, END]
+    for branch, pair in zip(tree.branches, row.pairs, strict=True):
+        whole = tree.whole(branch).ids
+        assert walk(pair.rejected[-1]) == [*prompt, *whole, END]
+        assert row.positions[pair.rejected[-1]] == len(prompt) + len(whole)
+
+
+@given(tree=TREES)
+def test_only_tokens_after_the_fork_count(tree):
+    """Prompt and kept steps carry no loss; chosen is the rest of the trunk, rejected the branch, both with their end."""
+    prompt = (1, 2, 3)
+    row = render(tree, prompt, END)
+    assert not any(row.counted[: len(prompt)])
+    for branch, pair in zip(tree.branches, row.pairs, strict=True):
+        kept = sum(len(step.ids) for step in tree.kept(branch))
+        assert [row.ids[i] for i in pair.chosen] == [*tree.trunk.ids[kept:], END]
+        assert [row.ids[i] for i in pair.rejected] == [id for step in branch.steps for id in step.ids] + [END]
+        assert min(pair.chosen) == len(prompt) + kept
+
+
+def test_chosen_and_rejected_share_the_kept_ids():
+    tree = make_tree([[11, 12], [13], [14]], [(2, [[15], [16]])])
+    assert tree.whole(tree.branches[0]).ids[:3] == tree.trunk.ids[:3] == (11, 12, 13)
+    assert tree.branches[0].is_step_controlled

@@ -1,0 +1,74 @@
+"""Our loss and TRL's DPOTrainer give the same number on the same pairs (TRL is a test dependency)."""
+
+import pytest
+import torch
+
+from scdpo.solutions.rendering import pair_texts, render
+from scdpo.solutions.solution import Solution
+from scdpo.solutions.tree import Branch, SolutionTree
+from scdpo.training.collator import Item, collate_pairs
+from scdpo.training.objectives import PreferenceObjective
+from scdpo.training.reference import reference_log_probs
+from scdpo.training.scratch import make_model
+from scdpo.training.settings import ModelSettings
+from tests.conftest import CORRECT, WRONG
+
+BETA = 0.3
+
+
+def story_trees(problems, codec, forks: dict[int, tuple[int, ...]]) -> list[tuple[str, SolutionTree]]:
+    """(question, tree): the worked solution as trunk, each branch the end of another problem's solution."""
+    trees = []
+    for number, places in forks.items():
+        problem, other = problems[number], problems[number + 1]
+        trunk = Solution(codec.read(problem.solution), CORRECT)
+        branches = tuple(Branch(fork, codec.read(other.solution)[fork:], WRONG) for fork in places)
+        trees.append((problem.question, SolutionTree(problem.id, trunk, branches)))
+    return trees
+
+
+@pytest.mark.parametrize(
+    "forks", [{0: (0,), 2: (0,), 4: (0,)}, {0: (1, 2), 2: (1,), 4: (2,)}], ids=["naive", "kept steps in TRL's prompt"]
+)
+def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    settings = ModelSettings(width=32, layers=2, heads=4, feed_forward=48, init_std=0.2, context=256)
+    tokenizer = story_codec.tokenizer
+    reference = make_model(settings, tokenizer, seed=1).eval()
+    policy = make_model(settings, tokenizer, seed=2).eval()
+    trees = story_trees(story_problems, story_codec, forks)
+    rows = [
+        {"prompt": f"{question}\n{kept}", "chosen": chosen, "rejected": rejected}
+        for question, tree in trees
+        for kept, chosen, rejected in pair_texts(tree)
+    ]
+    config = DPOConfig(
+        output_dir=str(tmp_path),
+        beta=BETA,
+        max_length=None,
+        per_device_train_batch_size=len(rows),
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+    )
+    trainer = DPOTrainer(
+        model=policy, ref_model=reference, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+    )
+    trainer.model.eval()
+    batch = next(iter(trainer.get_train_dataloader()))
+    with torch.no_grad():
+        theirs = trainer.compute_loss(trainer.model, batch).item()
+
+    rendered = [render(tree, story_codec.prompt(question), story_codec.end_id) for question, tree in trees]
+    values = reference_log_probs(reference, rendered, token_budget=512)
+    items = [Item(row, value) for row, value in zip(rendered, values, strict=True)]
+    with torch.no_grad():
+        ours = PreferenceObjective(BETA).loss(policy, collate_pairs(items))[0].item() / len(rows)
+
+    counted = sum(len(pair.chosen) + len(pair.rejected) for row in rendered for pair in row.pairs)
+    assert batch["completion_mask"].sum().item() == counted, "TRL counts the same tokens"
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert abs(ours - 0.693147) > 1e-3, "the models differ, so the loss says something"

@@ -1,0 +1,211 @@
+"""Trainings: equal updates for any split, exact resume, saved whole, reference log-probs once."""
+
+import json
+
+import pytest
+import torch
+
+from scdpo.errors import ModelError
+from scdpo.solutions.rendering import render
+from scdpo.solutions.solution import Solution
+from scdpo.solutions.tree import Branch, SolutionTree
+from scdpo.training.collator import Item
+from scdpo.training.model_files import fingerprint, load_model, load_tokenizer, save_model, write_folder
+from scdpo.training.plan import fill, plan_steps, split
+from scdpo.training.reference import cached_reference, reference_log_probs
+from scdpo.training.scratch import make_model
+from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
+from scdpo.training.train import Training, train_preference, train_sft
+from tests.conftest import CORRECT, WRONG, make_tree
+
+SIZES = ModelSettings(width=32, layers=2, heads=4, feed_forward=48, init_std=0.2, context=256)
+SFT = OptimizerSettings(lr=1e-2, epochs=1, batch=8, threads=1)
+
+
+@pytest.fixture
+def trees(story_problems, story_codec):
+    """Twenty trees of one to three pairs over stories."""
+    found = []
+    for number in range(20):
+        problem, other = story_problems[number], story_problems[number + 30]
+        trunk = Solution(story_codec.read(problem.solution), CORRECT)
+        steps = story_codec.read(other.solution)
+        branches = [Branch(fork, steps[fork:], WRONG) for fork in range(1 + number % 3)]
+        found.append(SolutionTree(problem.id, trunk, tuple(branches)))
+    return found
+
+
+@pytest.fixture
+def questions(story_problems):
+    return {problem.id: problem.question for problem in story_problems}
+
+
+@pytest.fixture
+def base(tmp_path, story_tokenizer):
+    """A saved model to start from."""
+    save_model(make_model(SIZES, story_tokenizer, seed=1), story_tokenizer, tmp_path / "base", "card\n")
+    return tmp_path / "base"
+
+
+def training(folder, name="m") -> Training:
+    return Training(name, folder / name, folder / f"{name}.jsonl", 7, {"fact": 1})
+
+
+def weights(folder) -> dict:
+    return load_model(folder).state_dict()
+
+
+def same(first: dict, second: dict, tolerance: float = 0.0) -> bool:
+    return all(torch.allclose(first[name], second[name], rtol=0, atol=tolerance) for name in first)
+
+
+@pytest.mark.parametrize("budget", [1, 300, 10**6])
+def test_any_micro_batch_split_gives_the_same_update(budget, base, trees, questions, story_codec, tmp_path):
+    """One step over all trees: gradients of parts add up to those of the whole (to rounding)."""
+    updates = []
+    for tokens in (10**5, budget):
+        settings = PreferenceSettings(beta=0.5, lr=1e-3, epochs=1, batch=64, tokens_per_micro_batch=tokens, optimizer="muon")
+        job = training(tmp_path, f"m{len(updates)}")
+        train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / f"c{len(updates)}", job)
+        updates.append(weights(job.folder))
+    assert same(*updates, tolerance=2e-5)
+    assert not same(weights(base), updates[0], tolerance=2e-4)
+
+
+def test_training_raises_the_margin(base, trees, questions, story_codec, tmp_path):
+    """After DPO on a few trees the chosen ends are likelier against the rejected ones than before; naive and
+    step-controlled figures are logged apart."""
+    settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=4, batch=8, threads=1)
+    job = training(tmp_path)
+    facts = train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    assert facts["pairs"] == sum(len(tree.branches) for tree in trees)
+    log = [json.loads(line) for line in job.log.read_text().splitlines()]
+    assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert facts["last_loss"] < 0.5
+    assert log[-1]["rewards/margin"] > 0.5
+    assert {"naive/rewards/margin", "step-controlled/rewards/margin", "log_probs/chosen"} <= set(log[-1])
+
+
+def test_an_interrupted_training_ends_in_the_same_weights(story_problems, story_codec, story_tokenizer, tmp_path):
+    """Stopped in the middle and run again, a training continues from its checkpoint and ends in the same weights."""
+    solutions = [(p.question, Solution(story_codec.read(p.solution), CORRECT)) for p in story_problems[:64]]
+    for optimizer in ("muon", "adamw"):
+        settings = SFT.model_copy(update={"epochs": 2.0, "checkpoint_every": 5, "optimizer": optimizer})
+        whole, torn = training(tmp_path, f"whole-{optimizer}"), training(tmp_path, f"torn-{optimizer}")
+        train_sft(make_model(SIZES, story_tokenizer, 1), solutions, story_codec, settings, 256, whole)
+
+        class Stop(Exception):
+            pass
+
+        def stop_at_eight(done, total, stop=Stop):
+            if done == 8:
+                raise stop
+
+        with pytest.raises(Stop):
+            train_sft(make_model(SIZES, story_tokenizer, 1), solutions, story_codec, settings, 256, torn, stop_at_eight)
+        assert not torn.folder.exists()
+        seen = []
+        again = make_model(SIZES, story_tokenizer, 99)
+        train_sft(again, solutions, story_codec, settings, 256, torn, lambda done, total, seen=seen: seen.append(done))
+        assert seen[0] == 6, "it went on after the checkpoint"
+        assert same(weights(whole.folder), weights(torn.folder)), optimizer
+        assert whole.log.read_text().count("\n") == torn.log.read_text().count("\n")
+
+
+def test_saved_in_the_librarys_layout(base, story_problems, story_codec, tmp_path):
+    solutions = [(p.question, Solution(story_codec.read(p.solution), CORRECT)) for p in story_problems[:16]]
+    job = training(tmp_path)
+    train_sft(load_model(base), solutions, story_codec, SFT, 256, job)
+    names = {file.name for file in job.folder.iterdir()}
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "README.md"} <= names
+    assert "fact: 1" in (job.folder / "README.md").read_text()
+    assert load_tokenizer(job.folder)("Ada has 3 ")["input_ids"] == story_codec.tokenizer("Ada has 3 ")["input_ids"]
+    assert load_model(job.folder).generation_config.eos_token_id == story_codec.end_id
+    assert fingerprint(job.folder) != fingerprint(base)
+
+
+def test_trees_too_long_are_dropped_and_counted(base, trees, questions, story_codec, tmp_path):
+    longest = max(render(tree, story_codec.prompt(questions[tree.problem]), 2).longest for tree in trees)
+    settings = PreferenceSettings(lr=1e-3, epochs=1, threads=1)
+    facts = train_preference(base, trees, questions, story_codec, settings, longest - 1, tmp_path / "c", training(tmp_path))
+    assert facts["dropped_too_long"] >= 1
+    assert facts["trees"] + facts["dropped_too_long"] == len(trees)
+
+
+def test_nothing_to_train_on_and_no_finite_loss(base, trees, questions, story_codec, tmp_path):
+    settings = PreferenceSettings(lr=1e-3, epochs=1, threads=1)
+    with pytest.raises(ModelError, match="nothing to train on"):
+        train_preference(base, [], questions, story_codec, settings, 256, tmp_path / "c", training(tmp_path))
+    broken = load_model(base)
+    with torch.no_grad():
+        broken.lm_head.weight[5] = float("nan")
+    solutions = [(questions[tree.problem], tree.trunk) for tree in trees]
+    with pytest.raises(ModelError, match="the loss is nan at step 1; lower the learning rate"):
+        train_sft(broken, solutions, story_codec, SFT, 256, training(tmp_path))
+
+
+def test_reference_log_probs_are_computed_once(base, trees, questions, story_codec, tmp_path):
+    rows = [render(tree, story_codec.prompt(questions[tree.problem]), story_codec.end_id) for tree in trees]
+    loads = []
+
+    def load():
+        loads.append(1)
+        return load_model(base)
+
+    first = cached_reference(tmp_path, "model-a", load, rows, 500)
+    assert cached_reference(tmp_path, "model-a", load, rows, 9000) == first
+    assert len(loads) == 1
+    cached_reference(tmp_path, "model-b", load, rows, 500)
+    cached_reference(tmp_path, "model-a", load, rows[1:], 500)
+    assert len(loads) == 3
+    assert [len(values) for values in first] == [len(row.pairs) for row in rows]
+    budgets = [reference_log_probs(load_model(base), rows, budget) for budget in (1, 10**6)]
+    for one, other in zip(*budgets, strict=True):
+        assert torch.tensor(one).allclose(torch.tensor(other), atol=1e-4)
+
+
+def test_the_plan_holds_every_pair_once_an_epoch():
+    items = [Item(render(make_tree([[11], [12]], [(0, [[13]])] * (1 + n % 4), str(n)), (1, 3), 2)) for n in range(50)]
+    steps = plan_steps(items, batch=8, epochs=2, token_budget=40, seed=1)
+    names = [item.row.name for step in steps for part in step for item in part]
+    assert sorted(names) == sorted([item.row.name for item in items] * 2)
+    assert all(sum(len(item.row.pairs) for part in step for item in part) <= 8 for step in steps)
+    assert plan_steps(items, 8, 2, 40, seed=1) == steps
+    assert plan_steps(items, 8, 2, 40, seed=2) != steps
+    assert len(plan_steps(items, 8, 0.5, 40, seed=1)) < len(steps) / 2
+
+
+def test_micro_batches_stay_within_their_tokens():
+    items = [Item(render(make_tree([[11] * (1 + n % 9)], []), (1,), 2)) for n in range(40)]
+    parts = split(items, 30)
+    assert all(len(part) * max(len(item.row) for item in part) <= 30 for part in parts)
+    assert sum(len(part) for part in parts) == 40
+    assert [len(step) for step in fill(items, 16)] == [16, 16, 8]
+
+
+def test_a_folder_appears_whole_or_not(tmp_path):
+    def fail(into):
+        (into / "half").write_text("x")
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        write_folder(tmp_path / "m", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "nowhere"])
+def test_a_missing_model_folder(path):
+    with pytest.raises(ModelError, match="no model folder"):
+        load_model(path)
+
+
+def test_an_unreadable_model_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot load"):
+        load_model(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_model(story_tokenizer):
+    first, second, other = (make_model(SIZES, story_tokenizer, seed).state_dict() for seed in (1, 1, 2))
+    assert same(first, second)
+    assert not same(first, other)
