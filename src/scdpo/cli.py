@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from scdpo import __version__
 from scdpo.errors import RecipeError, ScdpoError
@@ -115,7 +116,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if known.command == "run":
         stages = list(STAGES)
-        folder = known.out or os.path.join("runs", os.path.basename(known.recipe or "quickstart").removesuffix(".toml"))
+        folder = known.out or str(Path("runs") / Path(known.recipe or "quickstart").name.removesuffix(".toml"))
         run = RunDirectory.prepare(folder, known.recipe, overrides)
     else:
         stages = [known.command]

@@ -60,7 +60,11 @@ def test_different_problems_cannot_be_paired():
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.03, "SCDPO is better than SFT"), (-0.03, -0.01, "SCDPO is worse than SFT"), (-0.01, 0.03, "not resolved")],
+    [
+        (0.01, 0.03, "SCDPO is better than SFT"),
+        (-0.03, -0.01, "SCDPO is worse than SFT"),
+        (-0.01, 0.03, "not resolved"),
+    ],
 )
 def test_words_follow_the_interval(low, high, words):
     assert call(Estimate((low + high) / 2, low, high, 100), "scdpo", "sft") == words

@@ -55,7 +55,9 @@ def test_numbers_are_compared_exactly(number, other):
     assert grade(f"#### {number}", str(other)).is_correct == (number == other)
 
 
-@pytest.mark.parametrize(("text", "preferred"), [("so 3\n#### 3", True), ("An Error: 3\n#### 3", False), ("I apologize\n#### 3", False)])
+@pytest.mark.parametrize(
+    ("text", "preferred"), [("so 3\n#### 3", True), ("An Error: 3\n#### 3", False), ("I apologize\n#### 3", False)]
+)
 def test_solutions_that_correct_themselves_are_not_preferred(text, preferred):
     """The authors look for "error" and "apolog" in the model's own text (section 3.1)."""
     solution = Solution((Step(text, (1,)),), grade(text, "3"))

@@ -83,13 +83,16 @@ def test_words_of_the_command_line():
     assert read_overrides(["--a.b", "1", "--c.d=x y"], ()) == {"a.b": "1", "c.d": "x y"}
     with pytest.raises(RecipeError, match=r'do not know "--wrokers"; did you mean "--workers"\?'):
         read_overrides(["--wrokers", "2"], ("workers",))
-    with pytest.raises(RecipeError, match="--a.b has no value"):
+    with pytest.raises(RecipeError, match=r"--a\.b has no value"):
         read_overrides(["--a.b"], ())
 
 
 def test_differences_are_shown_field_by_field():
     changed = load_recipe("quickstart", {"fork.ramp.start": "1.0", "run.seed": "7"})
-    assert differences(load_recipe("quickstart"), changed) == ["run.seed: 42 there, 7 now", "fork.ramp.start: 1.1 there, 1.0 now"]
+    assert differences(load_recipe("quickstart"), changed) == [
+        "run.seed: 42 there, 7 now",
+        "fork.ramp.start: 1.1 there, 1.0 now",
+    ]
 
 
 def test_every_field_has_a_description():

@@ -188,7 +188,9 @@ def test_missing_equal_pairs_come_from_other_problems(problem, rules):
 
 
 def test_seeds_differ_by_purpose():
-    seeds = {derive_seed(run, problem, fork, attempt) for run in (0, 1) for problem in "ab" for fork in (0, 1) for attempt in (0, 1)}
+    seeds = {
+        derive_seed(run, problem, fork, attempt) for run in (0, 1) for problem in "ab" for fork in (0, 1) for attempt in (0, 1)
+    }
     assert len(seeds) == 16
     assert all(0 <= seed < 2**64 for seed in seeds)
     assert derive_seed(0, "a", 11) != derive_seed(0, "a", 1, 1)

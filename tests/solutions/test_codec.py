@@ -9,8 +9,12 @@ from scdpo.problems.stories import NAMES
 from scdpo.solutions.codec import Codec
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=80)
-LINES = st.lists(st.sampled_from(["48 / 2 = 24 clips.", "é漢字 🙂", "  so", "", "\t", "#### 72", "a  b", "$x$"]), max_size=8).map("\n".join)
-STORY_LINES = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from("+-*/"), st.integers(0, 999)), max_size=8)
+LINES = st.lists(
+    st.sampled_from(["48 / 2 = 24 clips.", "é漢字 🙂", "  so", "", "\t", "#### 72", "a  b", "$x$"]), max_size=8
+).map("\n".join)
+STORY_LINES = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from("+-*/"), st.integers(0, 999)), max_size=8
+)
 QUIET = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

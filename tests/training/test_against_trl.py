@@ -55,7 +55,11 @@ def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
         gradient_checkpointing=False,
     )
     trainer = DPOTrainer(
-        model=policy, ref_model=reference, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+        model=policy,
+        ref_model=reference,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
     )
     trainer.model.eval()
     batch = next(iter(trainer.get_train_dataloader()))

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from scdpo.solutions.rendering import RowPair, TreeRow, render
 from scdpo.training.collator import Item, collate_pairs

@@ -175,20 +175,21 @@ class RowStore(Cache):
     """Keys and values of [rows, capacity] tokens, in which every row stands at a place of its own."""
 
     def __init__(self, layers: int, rows: int, capacity: int) -> None:
-        super().__init__(layers=[RowLayer(rows, capacity) for _ in range(layers)])
+        self.row_layers = [RowLayer(rows, capacity) for _ in range(layers)]
+        super().__init__(layers=list(self.row_layers))
 
     def fill(self, rows: slice, width: int) -> None:
         """The next forward pass writes whole prompts, from place 0, into `rows`."""
-        for layer in self.layers:
+        for layer in self.row_layers:
             layer.target = (rows, None, width)
 
     def at(self, rows: Tensor, places: Tensor, width: int) -> None:
         """The next forward pass writes one token a row at `places` and reads the first `width` places."""
-        for layer in self.layers:
+        for layer in self.row_layers:
             layer.target = (rows, places, width)
 
     def move(self, source: int, row: int) -> None:
-        for layer in self.layers:
+        for layer in self.row_layers:
             layer.keys[row], layer.values[row] = layer.keys[source], layer.values[source]
 
 
@@ -196,6 +197,8 @@ class RowLayer(CacheLayerMixin):
     """One layer of a RowStore."""
 
     is_sliding = False
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, rows: int, capacity: int) -> None:
         super().__init__()

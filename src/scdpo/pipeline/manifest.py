@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scdpo.pipeline.stages import Bench
 
-PACKAGES = ("scdpo", "torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pydantic", "reasoning-gym")
+PACKAGES = (
+    "scdpo",
+    "torch",
+    "transformers",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pydantic",
+    "reasoning-gym",
+)
 
 
 def describe_machine(bench: Bench) -> dict[str, Any]:
@@ -31,9 +41,7 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
         },
         "seed": run.recipe.run.seed,
         "sandbox_layers": [],  # no code is executed in chain-of-thought runs
-        "fingerprints": {
-            folder.name: fingerprint(folder) for folder in models if "." not in folder.name and folder.is_dir()
-        },
+        "fingerprints": {folder.name: fingerprint(folder) for folder in models if "." not in folder.name and folder.is_dir()},
     }
 
 

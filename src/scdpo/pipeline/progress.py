@@ -91,7 +91,7 @@ class ProgressDisplay:
         stage_left = elapsed * (sum(self.totals) - made) / made
         stage_whole = elapsed + stage_left
         share_known = sum(SHARES[stage] for stage in (*self.finished, self.stage))
-        later = [stage for stage in self.stages[self.stages.index(self.stage) + 1 :]]
+        later = self.stages[self.stages.index(self.stage) + 1 :]
         rest = (self.spent + stage_whole) / share_known * sum(SHARES[stage] for stage in later)
         everything = f", about {_duration(stage_left + rest)} in all" if later else ""
         return f"about {_duration(stage_left)} left{everything}"

@@ -22,6 +22,7 @@ from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettin
 from scdpo.settings import Settings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
 
+
 class RunSettings(Settings):
     """The run as a whole."""
 
@@ -127,14 +128,14 @@ def field_names(sections: Sequence[str]) -> list[str]:
     """The fields that a section of the recipe has (the sections themselves, for no section)."""
     kind: Any = Recipe
     for section in sections:
-        kind = _fields(kind)[section] if section in _fields(kind) else None
+        kind = _fields(kind).get(section)
     return list(_fields(kind))
 
 
 def _fields(kind: Any) -> dict[str, Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
-    return {name: None for name in getattr(kind, "__dataclass_fields__", {})}
+    return dict.fromkeys(getattr(kind, "__dataclass_fields__", {}))
 
 
 def described_fields(settings: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -152,9 +153,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     first, second = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     paths = dict.fromkeys((*first, *second))
     return [
-        f"{path}: {first.get(path)!r} there, {second.get(path)!r} now"
-        for path in paths
-        if first.get(path) != second.get(path)
+        f"{path}: {first.get(path)!r} there, {second.get(path)!r} now" for path in paths if first.get(path) != second.get(path)
     ]
 
 

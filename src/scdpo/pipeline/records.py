@@ -81,7 +81,7 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".tmp")
     try:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise

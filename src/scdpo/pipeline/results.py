@@ -39,9 +39,7 @@ def collect(run: RunDirectory) -> Result:
         name=run.path.name,
         split=run.recipe.evaluation.split,
         accuracy={name: wilson(sum(outcomes), len(outcomes)) for name, outcomes in right.items()},
-        differences={
-            f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES
-        },
+        differences={f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES},
         errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
         pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in ARMS if arm != "rft"}
         | {"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}},
@@ -153,8 +151,7 @@ def results_json(result: Result) -> dict[str, Any]:
             for name, accuracy in result.accuracy.items()
         },
         "differences": {
-            name: estimate(value, "difference") | {"resolved": value.is_resolved}
-            for name, value in result.differences.items()
+            name: estimate(value, "difference") | {"resolved": value.is_resolved} for name, value in result.differences.items()
         },
         "pairs": result.pairs,
         "sampling": result.sampling,

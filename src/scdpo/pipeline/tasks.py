@@ -151,9 +151,7 @@ def train_task(path: Path, arm: Arm, report: Report) -> Record:
         chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
         return train_sft(load_model(run.model("sft")), chosen, codec, recipe.rft, context, training, report)
     cache = run.reference_cache
-    return train_preference(
-        run.model("sft"), trees, questions, codec, recipe.training, context, cache, training, report
-    )
+    return train_preference(run.model("sft"), trees, questions, codec, recipe.training, context, cache, training, report)
 
 
 def training_of(run: RunDirectory, name: str) -> Any:

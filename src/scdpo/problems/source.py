@@ -17,16 +17,16 @@ from scdpo.problems.stories import stories
 
 Split = Literal["sft", "pairs", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("sft", "pairs", "dev", "test")
-GENERATORS: dict[str, Callable[[int], Iterator[tuple[Any, Problem]]]] = {"stories": stories, "gsm_symbolic": gsm_symbolic}
+GENERATORS: dict[str, Callable[[int], Iterator[tuple[Any, Problem]]]] = {
+    "stories": stories,
+    "gsm_symbolic": gsm_symbolic,
+}
 SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 
 
 def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
     """The problems of each purpose. Raises ProblemError where the source cannot give as many as asked."""
-    if settings.source in GENERATORS:
-        splits = generate(settings)
-    else:
-        splits = cut_file(settings)
+    splits = generate(settings) if settings.source in GENERATORS else cut_file(settings)
     if settings.test_file:
         splits["test"] = read_problems(settings.test_file)[: settings.test]
         taken = {problem.question for problem in splits["test"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from scdpo.evaluation.statistics import Estimate
@@ -28,7 +28,13 @@ def difference_chart(estimates: Mapping[str, Estimate], title: str) -> str:
 
 
 def _dots(
-    estimates: Mapping[str, Estimate], low: float, high: float, title: str, text, left: int = LEFT, zero: bool = False
+    estimates: Mapping[str, Estimate],
+    low: float,
+    high: float,
+    title: str,
+    text: Callable[[Estimate], str],
+    left: int = LEFT,
+    zero: bool = False,
 ) -> str:
     height = ROW * len(estimates) + 34
 

@@ -119,10 +119,7 @@ def data_rows(result: Result) -> list[tuple[str, str]]:
         ("continuations sampled", forking["continuations"]),
         *((f"continuations not used: {reason}", count) for reason, count in forking["unused_by_reason"].items()),
         *((f"pairs forked after step {fork}", count) for fork, count in forking["by_fork"].items()),
-        *(
-            (f"first wrong step {WHERE[place]}", count)
-            for place, count in forking["first_wrong_step_relative_to_fork"].items()
-        ),
+        *((f"first wrong step {WHERE[place]}", count) for place, count in forking["first_wrong_step_relative_to_fork"].items()),
         *([("preferred solutions with a wrong step", f"{lucky['count']} of {lucky['of']}")] if lucky["of"] else []),
         ("further naive samples for equal data", forking["further_samples"]),
     ]

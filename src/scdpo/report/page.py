@@ -30,11 +30,15 @@ def html_page(result: Result) -> str:
         accuracy_chart=interval_chart(result.accuracy, "Accuracy in percent with 95% intervals"),
         difference_table=table(["models", "points", "reading"], difference_rows(result)),
         difference_chart=difference_chart(result.differences, "Paired differences in points with 95% intervals"),
-        error_chart=stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step") if any(kinds.values()) else "",
+        error_chart=stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step")
+        if any(kinds.values())
+        else "",
         error_table=table(["model", "wrong", *ERROR_KINDS, "undecided"], error_rows(result)),
         place_table=table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result)),
         data_table=table(["what", "count"], data_rows(result)),
-        training_charts="".join(f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)),
+        training_charts="".join(
+            f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)
+        ),
         times_table=table(["stage", "seconds"], [(name, f"{value:.0f}") for name, value in result.stage_seconds.items()]),
         recipe=escape(json.dumps(result.recipe, indent=2, ensure_ascii=False)),
         manifest=escape(json.dumps(result.manifest, indent=2, ensure_ascii=False)),
@@ -54,7 +58,10 @@ def training_charts(result: Result) -> list[tuple[str, str]]:
         ("SFT loss (nats a token) over the training", curves(series(["sft"], "loss"), "SFT loss")),
         ("DPO loss over the training", curves(series(PREFERENCE_ARMS, "loss"), "DPO loss")),
         ("reward margin, chosen - rejected", curves(series(PREFERENCE_ARMS, "rewards/margin"), "Reward margin")),
-        ("log-prob of chosen, summed after the fork (nats)", curves(series(PREFERENCE_ARMS, "log_probs/chosen"), "Chosen")),
+        (
+            "log-prob of chosen, summed after the fork (nats)",
+            curves(series(PREFERENCE_ARMS, "log_probs/chosen"), "Chosen"),
+        ),
     ]
     return [(name, chart) for name, chart in charts if chart]
 

@@ -13,7 +13,6 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 
-
 Arm = Literal["rft", "dpo", "dpo-data-equal", "scdpo"]
 ARMS: tuple[Arm, ...] = ("rft", "dpo", "dpo-data-equal", "scdpo")
 

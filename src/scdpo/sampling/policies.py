@@ -27,7 +27,8 @@ ForkChoice = Literal["uniform", "every"]
 class SamplingRules:
     """What all rollouts of a run share.
 
-    max_new_tokens: of a whole solution, kept steps included; context: tokens of a prompt with its solution; banned: words that keep a correct solution from being chosen.
+    max_new_tokens: of a whole solution, kept steps included; context: tokens of a prompt with its solution; banned: words
+    that keep a correct solution from being chosen.
     """
 
     codec: Codec

@@ -67,7 +67,12 @@ class ForkedProblem:
 
 
 def sample_block(
-    problems: Sequence[Problem], engine: Engine, rules: SamplingRules, settings: SamplingSettings, rows: int, report: Report = unheard
+    problems: Sequence[Problem],
+    engine: Engine,
+    rules: SamplingRules,
+    settings: SamplingSettings,
+    rows: int,
+    report: Report = unheard,
 ) -> list[ProblemSamples]:
     """D_naive's samples of a block, in the problems' order."""
     engine.reset()
@@ -91,8 +96,7 @@ def fork_block(
     """
     engine.reset()
     rollouts = (
-        fork_problem(problem, record, rules, sampling, settings)
-        for problem, record in zip(problems, samples, strict=True)
+        fork_problem(problem, record, rules, sampling, settings) for problem, record in zip(problems, samples, strict=True)
     )
     return run_all(rollouts, engine, rows * IN_FLIGHT_PER_ROW, report)
 
@@ -115,9 +119,7 @@ def fork_problem(
         if branch is not None:
             branches.append(branch)
     limit = len(samples.samples) + settings.further_samples
-    further = yield from sample_naive(
-        problem, sampling.temperature, limit, rules, pairs=len(branches), before=samples.samples
-    )
+    further = yield from sample_naive(problem, sampling.temperature, limit, rules, pairs=len(branches), before=samples.samples)
     return ForkedProblem(problem.id, tree.only(branches), tuple(tries), further.samples)
 
 

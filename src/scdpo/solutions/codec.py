@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from scdpo.errors import ModelError
@@ -89,7 +90,7 @@ class Codec:
         cuts = [kept, *(cut for cut in self.cuts(spelled) if cut > kept), len(ids)] if len(ids) > kept else []
         places = [0 if cut == 0 else spelled.starts[cut] for cut in cuts]
         found = []
-        for (first, last), (start, stop) in zip(_adjacent(cuts), _adjacent(places), strict=True):
+        for (first, last), (start, stop) in zip(pairwise(cuts), pairwise(places), strict=True):
             text = spelled.text[start:stop]
             final = last == len(ids)
             found.append(
@@ -141,7 +142,3 @@ class Codec:
 
 
 DECODING = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-
-
-def _adjacent(values: list) -> list[tuple]:
-    return list(zip(values, values[1:], strict=False))

@@ -5,7 +5,7 @@ Knows the rows (solutions/rendering); knows no model and no loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,9 +54,7 @@ def collate_pairs(items: Sequence[Item]) -> dict[str, Tensor]:
 
 def collate_trunks(items: Sequence[Item]) -> dict[str, Tensor]:
     """A micro-batch for SFT: the layout, over the trunks' counted tokens. The rows are to have no branches."""
-    return layout(
-        [item.row for item in items], [(number, i) for number, item in enumerate(items) for i in item.row.trunk]
-    )
+    return layout([item.row for item in items], [(number, i) for number, item in enumerate(items) for i in item.row.trunk])
 
 
 def layout(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
@@ -65,24 +63,24 @@ def layout(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> dict[
     without branches, whose padding on the right a causal model never looks at.
     """
     width = max(len(row) for row in rows)
-    ids, positions, segments, shared = (
-        torch.tensor([[*values, *[filler] * (width - len(values))] for values in columns])
-        for filler, columns in (
-            (0, [row.ids for row in rows]),
-            (0, [row.positions for row in rows]),
-            (-1, [row.segments for row in rows]),
-            (0, [row.shared for row in rows]),
-        )
-    )
+
+    def padded(columns: Iterable[Sequence[int]], filler: int = 0) -> Tensor:
+        return torch.tensor([[*values, *[filler] * (width - len(values))] for values in columns])
+
     batch = {
-        "input_ids": ids,
+        "input_ids": padded(row.ids for row in rows),
         "predictor": torch.tensor([number * width + rows[number].predictors[i] for number, i in counted]),
         "target": torch.tensor([rows[number].ids[i] for number, i in counted]),
     }
     if any(row.pairs for row in rows):
+        segments = padded((row.segments for row in rows), filler=-1)
+        shared = padded(row.shared for row in rows)
         place = torch.arange(width)
         before = place[None, :] <= place[:, None]
         own = segments[:, :, None] == segments[:, None, :]
         trunk = (segments[:, None, :] == 0) & (place[None, None, :] < shared[:, :, None])
-        batch |= {"position_ids": positions, "attention_mask": (before & (own | trunk))[:, None]}
+        batch |= {
+            "position_ids": padded(row.positions for row in rows),
+            "attention_mask": (before & (own | trunk))[:, None],
+        }
     return batch

@@ -18,7 +18,9 @@ class MuonWithAdamW(Optimizer):
     """
 
     def __init__(self, model: torch.nn.Module, settings: OptimizerSettings) -> None:
-        embeddings = {id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()}
+        embeddings = {
+            id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()
+        }
         parameters = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in parameters if p.dim() == 2 and id(p) not in embeddings]
         others = [p for p in parameters if p.dim() != 2 or id(p) in embeddings]

@@ -19,7 +19,10 @@ from scdpo.training.plan import split
 
 @torch.inference_mode()
 def reference_log_probs(
-    model: Any, rows: Sequence[TreeRow], token_budget: int, report: Callable[[int, int], None] = lambda done, total: None
+    model: Any,
+    rows: Sequence[TreeRow],
+    token_budget: int,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Reference]:
     """(chosen, rejected) of each pair of each row under `model`, in nats, in the rows' order."""
     model.eval()
@@ -55,5 +58,5 @@ def cached_reference(
     folder.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.tmp")
     partial.write_text(json.dumps(values))
-    os.replace(partial, file)
+    partial.replace(file)
     return values

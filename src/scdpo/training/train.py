@@ -41,7 +41,9 @@ class Training:
     facts: Mapping[str, Any]
 
 
-def rows_of(trees: Sequence[SolutionTree], questions: Mapping[str, str], codec: Codec, context: int) -> tuple[list[TreeRow], int]:
+def rows_of(
+    trees: Sequence[SolutionTree], questions: Mapping[str, str], codec: Codec, context: int
+) -> tuple[list[TreeRow], int]:
     """The trees as rows, and how many were dropped because one of their solutions exceeds `context` tokens."""
     rows = [render(tree, codec.prompt(questions[tree.problem]), codec.end_id) for tree in trees]
     fitting = [row for row in rows if row.longest <= context]

@@ -37,13 +37,14 @@ class TreeTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
-        self.objective = objective
+        self.objective: Objective = objective
         self.figures: dict[str, list[Tensor]] = defaultdict(list)
+        self.planned = PlannedSteps(steps)
         super().__init__(
             model=model,
             args=args,
-            data_collator=self._collate,
-            train_dataset=PlannedSteps(steps),
+            data_collator=self._collate,  # type: ignore[arg-type]  # one item, a step, becomes a list of micro-batches
+            train_dataset=self.planned,
             callbacks=list(callbacks),
             optimizers=(optimizer, None),
         )
@@ -53,13 +54,11 @@ class TreeTrainer(Trainer):
         return [self.objective.collate(items) for step in steps for items in step]
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)  # the plan has shuffled
+        return SequentialSampler(self.planned)  # the plan has shuffled
 
-    def training_step(
-        self, model: Any, inputs: list[dict[str, Tensor]], num_items_in_batch: Any = None
-    ) -> Tensor:  # type: ignore[override]
+    def training_step(self, model: Any, inputs: list[dict[str, Tensor]], num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
         model.train()
-        micro_batches = self._prepare_inputs(inputs)
+        micro_batches: Any = self._prepare_inputs(inputs)  # type: ignore[arg-type]  # it takes nested lists too
         units = sum(self.objective.units(batch) for batch in micro_batches)
         total = torch.zeros((), device=self.args.device)
         for batch in micro_batches:
