@@ -20,8 +20,12 @@ QUIET = settings(deadline=None, max_examples=300, suppress_health_check=[HealthC
 
 def check_steps(codec: Codec, text: str) -> None:
     """The invariants of a tokenized solution, for every place where it could be forked."""
-    steps = codec.read(text)
     ids = codec.tokenizer(text, add_special_tokens=False)["input_ids"]
+    if codec.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) != text:
+        with pytest.raises(ModelError, match="does not spell this text exactly"):
+            codec.read(text)  # SmolLM2's vocabulary lacks a few bytes, of planes that Unicode has not filled
+        return
+    steps = codec.read(text)
     assert "".join(step.text for step in steps) == text
     assert [id for step in steps for id in step.ids] == ids
     for fork in range(1, len(steps)):

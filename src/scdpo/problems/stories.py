@@ -1,7 +1,7 @@
 """Stories: a procedural family of multi-step word problems, with a worked solution and the truth of every step.
 
-A story is a chain of quantities: a given one, then 3 to 7 that follow from earlier ones, all of them needed, told in
-several sentence forms, in or out of order, among sentences that do not matter. Knows no model and no split (see source).
+A story is a chain of quantities: a given one, then 3 to 7 that follow, each needed for the next, told in several sentence
+forms, among sentences that do not matter. Knows no model and no split (see source).
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     "fewer": ("{v} has {n} fewer than {r}.", "{v} is {n} behind {r}."),
     "times": ("{v} has {n} times as many as {r}.", "{v} has {n} for each one of {r}."),
     "part": ("{v} has 1 for every {n} of {r}.", "{v} has one of {n} equal parts of {r}."),
-    "sum": ("{v} has as many as {r} and {s}.", "{v} matches {r} and {s} together."),
 }
-DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} has {n} more than {r}.")
-OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "sum": "+"}
-RELATIONS = tuple(OPERATORS)
-CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (50, 28, 13, 6, 3)
-SHUFFLED, ASKS_TOTAL = 0.05, 0.15
+DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} lost {n} {others}.")
+RELATIONS = ("more", "fewer", "times", "part")
+OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "total": "+"}
+CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (40, 27, 17, 10, 6)
+ASKS_TOTAL = 0.15
 DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
 
 
@@ -51,29 +50,22 @@ def draw_relation(rng: random.Random, owner: str, chain: list[Quantity]) -> Quan
     """A quantity that follows from the last one of `chain`, or None where the numbers drawn do not suit."""
     last = chain[-1]
     relation = rng.choice(RELATIONS)
-    if relation == "sum":
-        if len(chain) < 2:
-            return None
-        other = rng.choice(chain[:-1])
-        pair = (other, last) if rng.random() < 0.5 else (last, other)
-        quantity = Quantity(owner, relation, (pair[0].owner, pair[1].owner), None, pair[0].value + pair[1].value)
-    else:
-        number = rng.randint(2, 4) if relation in ("times", "part") else rng.randint(2, 12)
-        if relation == "part" and last.value % number:
-            return None
-        value = {
-            "more": last.value + number,
-            "fewer": last.value - number,
-            "times": last.value * number,
-            "part": last.value // number,
-        }[relation]
-        quantity = Quantity(owner, relation, (last.owner,), number, value)
+    number = rng.randint(2, 5) if relation in ("times", "part") else rng.randint(2, 30)
+    if relation == "part" and last.value % number:
+        return None
+    value = {
+        "more": last.value + number,
+        "fewer": last.value - number,
+        "times": last.value * number,
+        "part": last.value // number,
+    }[relation]
+    quantity = Quantity(owner, relation, (last.owner,), number, value)
     return quantity if 2 <= quantity.value <= MAX_VALUE else None
 
 
 def draw_chain(rng: random.Random, length: int, names: list[str]) -> list[Quantity]:
     """A given quantity and `length` quantities after it, each needed for the next."""
-    chain = [Quantity(names[0], "given", (), (start := rng.randint(3, 20)), start)]
+    chain = [Quantity(names[0], "given", (), (start := rng.randint(5, 60)), start)]
     while len(chain) <= length:
         quantity = draw_relation(rng, names[len(chain)], chain)
         if quantity is not None:
@@ -83,9 +75,8 @@ def draw_chain(rng: random.Random, length: int, names: list[str]) -> list[Quanti
 
 def tell(rng: random.Random, quantity: Quantity, items: str) -> str:
     """One sentence that states the quantity."""
-    first, second = (*quantity.operands, "", "")[:2]
     form = rng.choice(STATEMENTS[quantity.relation])
-    return form.format(v=quantity.owner, r=first, s=second, n=quantity.number, items=items)
+    return form.format(v=quantity.owner, r="".join(quantity.operands), n=quantity.number, items=items)
 
 
 def equation(quantity: Quantity, values: dict[str, int]) -> tuple[int, str, int, int]:
@@ -95,14 +86,14 @@ def equation(quantity: Quantity, values: dict[str, int]) -> tuple[int, str, int,
     return left, OPERATORS[quantity.relation], right, quantity.value
 
 
-def draw_question(rng: random.Random, chain: list[Quantity]) -> Quantity | None:
+def draw_total(rng: random.Random, chain: list[Quantity]) -> Quantity | None:
     """The sum of the chain's last quantity and an earlier one, for a question about both; None where none is small enough."""
     last = chain[-1]
     fitting = [quantity for quantity in chain[:-1] if quantity.value + last.value <= MAX_VALUE]
     if not fitting:
         return None
     first = rng.choice(fitting)
-    return Quantity(TOTAL, "sum", (first.owner, last.owner), None, first.value + last.value)
+    return Quantity(TOTAL, "total", (first.owner, last.owner), None, first.value + last.value)
 
 
 def make_story(rng: random.Random) -> tuple[tuple, Problem]:
@@ -114,18 +105,16 @@ def make_story(rng: random.Random) -> tuple[tuple, Problem]:
     if rng.random() < ASKS_TOTAL:
         while total is None:
             chain = draw_chain(rng, length - 1, names)
-            total = draw_question(rng, chain)
+            total = draw_total(rng, chain)
         question = f"How many {items} do {total.operands[0]} and {total.operands[1]} have in all?"
     else:
         chain = draw_chain(rng, length, names)
         question = f"How many {items} does {chain[-1].owner} have?"
 
     sentences = [tell(rng, quantity, items) for quantity in chain]
-    if rng.random() < SHUFFLED:
-        rng.shuffle(sentences)
     for name in names[len(chain) :][: rng.choices(DISTRACTION_COUNTS, DISTRACTION_WEIGHTS)[0]]:
         form = rng.choice(DISTRACTIONS)
-        sentence = form.format(d=name, n=rng.randint(2, 30), others=others, r=rng.choice(chain).owner)
+        sentence = form.format(d=name, n=rng.randint(2, 60), others=others)
         sentences.insert(rng.randint(0, len(sentences)), sentence)
 
     steps = [*chain[1:], *([total] if total else [])]

@@ -80,7 +80,7 @@ def stacked_bars(rows: Mapping[str, Mapping[str, int]], kinds: Sequence[str], ti
                 parts.append(f'<text class="in" x="{LEFT + at + width / 2:.1f}" y="{y + 17}">{label}</text>')
             at += width
     for index, kind in enumerate(kinds):
-        x, y = LEFT + index * 140, height - 22
+        x, y = LEFT + index * 145, height - 22
         parts.append(f'<rect class="part{index}" x="{x}" y="{y}" width="14" height="14"/>')
         parts.append(f'<text x="{x + 20}" y="{y + 12}">{escape(kind)}</text>')
     return _svg(WIDTH, height, title, "".join(parts))
@@ -91,7 +91,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> s
     points_ = [point for line in series.values() for point in line]
     if not points_:
         return ""
-    width, height, left, bottom = 460, 230, 46, 44
+    width, height, left, bottom = 460, 230, 52, 44
     low, high = min(y for _, y in points_), max(y for _, y in points_)
     spread = (high - low) or 1.0
     parts = []
@@ -107,7 +107,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> s
             for x, y in line
         )
         parts.append(f'<polyline class="line{index}" points="{path}"><title>{escape(LABELS[name])}</title></polyline>')
-        x = left + index * 130
+        x = left + (0, 80, 250)[index]
         parts.append(f'<line class="line{index}" x1="{x}" x2="{x + 18}" y1="{height - 12}" y2="{height - 12}"/>')
         parts.append(f'<text x="{x + 24}" y="{height - 8}">{escape(LABELS[name])}</text>')
     return _svg(width, height, title, "".join(parts))
