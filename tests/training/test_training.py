@@ -77,7 +77,9 @@ def test_any_micro_batch_split_gives_the_same_update(budget, base, trees, questi
         model = load_model(base)
         steps = plan_steps(items, batch=64, epochs=1, token_budget=tokens, seed=1)
         assert len(steps) == 1
-        arguments = TrainingArguments(str(tmp_path), max_steps=1, max_grad_norm=0, use_cpu=True, report_to=[], save_strategy="no")
+        arguments = TrainingArguments(
+            str(tmp_path), max_steps=1, max_grad_norm=0, use_cpu=True, report_to=[], save_strategy="no"
+        )
         arguments = arguments.set_lr_scheduler("constant")
         sgd = torch.optim.SGD(model.parameters(), lr=0.1)
         TreeTrainer(model, steps, PreferenceObjective(0.5), arguments, optimizer=sgd).train()

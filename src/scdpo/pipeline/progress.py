@@ -23,8 +23,11 @@ class Watcher(Protocol):
     def update(self, task: int, done: int, total: int) -> None:
         """A task of the stage has done `done` of `total`."""
 
-    def end(self, note: str) -> None:
-        """The stage is over."""
+    def end(self, stage: str, seconds: float, note: str) -> None:
+        """A stage is over, whether it had anything to do or not."""
+
+    def stop(self) -> None:
+        """No more will come of the stage: give the terminal back."""
 
 
 class ProgressDisplay:
@@ -42,9 +45,8 @@ class ProgressDisplay:
         self.totals = [size for _, size in tasks]
         self.done = [0] * len(tasks)
         self.began = self.last_line = time.monotonic()
-        number = self.stages.index(stage) + 1
         names = ", ".join(dict.fromkeys(name for name, _ in tasks))
-        self.title = f"{number}/{len(self.stages)} {stage}"
+        self.title = self._title(stage)
         if self.console.is_terminal:
             self.bars = Progress(
                 SpinnerColumn(),
@@ -58,8 +60,9 @@ class ProgressDisplay:
             self.bars.start()
             self.bar = self.bars.add_task(f"{self.title} ({unit})", total=self.total or None, completed=done, left="")
         else:
+            amount = f", {self.total} {unit}" if self.total else ""
             resumed = f", {done} of them done before" if done else ""
-            self.console.print(f"{self.title}: {names}, {self.total} {unit}{resumed}")
+            self.console.print(f"{self.title}: {names}{amount}{resumed}")
 
     @property
     def total(self) -> int:
@@ -74,14 +77,20 @@ class ProgressDisplay:
             self.last_line = now
             self.console.print(f"{self.title}: {made} of {self.total} {self.unit}, {self._left(now)}")
 
-    def end(self, note: str) -> None:
-        seconds = time.monotonic() - self.began
+    def end(self, stage: str, seconds: float, note: str) -> None:
+        self.stop()
+        self.spent += seconds
+        self.finished.append(stage)
+        gap = "\n\n" if "\n" in note else " "
+        self.console.print(f"{self._title(stage)}: {seconds:.0f} s;{gap}{note}", markup=False)
+
+    def stop(self) -> None:
         if self.bars is not None:
             self.bars.stop()
             self.bars = None
-        self.spent += seconds
-        self.finished.append(self.stage)
-        self.console.print(f"{self.title}: {seconds:.0f} s; {note}", markup=False)
+
+    def _title(self, stage: str) -> str:
+        return f"{self.stages.index(stage) + 1}/{len(self.stages)} {stage}"
 
     def _left(self, now: float) -> str:
         """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""

@@ -129,10 +129,11 @@ def run_stage(bench: Bench, name: str) -> None:
     try:
         note = STAGES[name](bench)
     finally:
+        bench.watcher.stop()
         seconds = bench.run.manifest().get("stage_seconds", {})
         seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
         bench.run.update_manifest(stage_seconds=seconds, **describe_machine(bench))
-    bench.watcher.end(note)
+    bench.watcher.end(name, time.monotonic() - began, note)
 
 
 def run_blocks(
