@@ -13,6 +13,7 @@ import pytest
 from scdpo.cli import main
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.stages import MODELS
+from scdpo.sampling.arms import ARMS
 
 RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS))
 
@@ -69,7 +70,13 @@ def test_the_manifest_knows_the_run(finished):
     assert set(manifest["fingerprints"]) == set(MODELS)
     assert {"torch", "transformers"} <= set(manifest["packages"])
     assert manifest["seed"] == 42
-    assert manifest["trainings"]["scdpo"]["pairs"] > manifest["trainings"]["dpo"]["pairs"]
+
+
+def test_a_log_ends_with_the_facts_of_its_training(finished):
+    facts = {arm: json.loads((finished / "logs" / f"{arm}.jsonl").read_text().splitlines()[-1]) for arm in ARMS}
+    assert facts["scdpo"]["pairs"] > facts["dpo"]["pairs"] > 0
+    assert facts["rft"]["solutions"] == facts["dpo"]["trees"]
+    assert all(fact["dropped_too_long"] == 0 for fact in facts.values())
 
 
 def test_chosen_and_rejected_share_the_kept_ids(finished):

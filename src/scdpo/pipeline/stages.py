@@ -38,7 +38,6 @@ def sft(bench: Bench) -> str:
         return "already there"
     bench.watcher.begin("sft", "steps", [("sft", 0)], 0)
     (facts,) = bench.workers.map(sft_task, [(run.path,)], 1, bench.watcher.update)
-    note_training(run, "sft", facts)
     return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}" if facts else "the model as given"
 
 
@@ -68,15 +67,13 @@ def train(bench: Bench) -> str:
     need_model(run)
     if not run.trees.is_complete():
         raise RunError(f"{run.path} has not all its trees yet; run: scdpo fork {run.path}")
-    owed = [arm for arm in ARMS if not run.model(arm).is_dir()]
+    owed = [arm for arm in reversed(ARMS) if not run.model(arm).is_dir()]  # the largest first, to end together
     if not owed:
         return "already there"
     threads = max(run.recipe.training.threads or CORES, run.recipe.rft.threads or CORES)
     bench.watcher.begin("train", "steps", [(arm, 0) for arm in owed], 0)
     tasks = [(run.path, arm) for arm in owed]
-    results = bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update)
-    for arm, facts in zip(owed, results, strict=True):
-        note_training(run, arm, facts)
+    list(bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update))
     return ", ".join(owed)
 
 
@@ -164,6 +161,3 @@ def need_model(run: RunDirectory) -> None:
     if not run.model("sft").is_dir():
         raise RunError(f"{run.path} has no SFT model yet; run: scdpo sft {run.path}")
 
-
-def note_training(run: RunDirectory, name: str, facts: dict) -> None:
-    run.update_manifest(trainings=run.manifest().get("trainings", {}) | {name: facts})

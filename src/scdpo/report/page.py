@@ -16,6 +16,7 @@ from scdpo.report.markdown import accuracy_rows, data_rows, difference_rows, err
 from scdpo.report.result import Result, headline
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
+TRAINING_FACTS = ("model", "solutions", "trees", "pairs", "dropped_too_long", "steps", "first_loss", "last_loss")
 
 
 def html_page(result: Result) -> str:
@@ -39,6 +40,7 @@ def html_page(result: Result) -> str:
         training_charts="".join(
             f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)
         ),
+        training_table=table(TRAINING_FACTS, training_rows(result)),
         times_table=table(["stage", "seconds"], [(name, f"{value:.0f}") for name, value in result.stage_seconds.items()]),
         recipe=escape(json.dumps(result.recipe, indent=2, ensure_ascii=False)),
         manifest=escape(json.dumps(result.manifest, indent=2, ensure_ascii=False)),
@@ -64,6 +66,12 @@ def training_charts(result: Result) -> list[tuple[str, str]]:
         ),
     ]
     return [(name, chart) for name, chart in charts if chart]
+
+
+def training_rows(result: Result) -> list[list[str]]:
+    """The facts of each training, the last line of its log."""
+    facts = {name: log[-1] for name, log in result.training.items() if log}
+    return [[name, *(str(values.get(key, "")) for key in TRAINING_FACTS[1:])] for name, values in facts.items()]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

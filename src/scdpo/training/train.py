@@ -67,7 +67,7 @@ def train_sft(
     questions = {str(index): question for index, (question, _) in enumerate(solutions)}
     rows, dropped = rows_of(trees, questions, codec, context)
     facts = {"solutions": len(rows), "dropped_too_long": dropped}
-    return facts | train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, report)
+    return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
 def train_preference(
@@ -92,7 +92,7 @@ def train_preference(
     reference = cached_reference(cache, fingerprint(reference_folder), lambda: model, rows, budget)
     items = [Item(row, values) for row, values in zip(rows, reference, strict=True)]
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped_too_long": dropped}
-    return facts | train(model, items, PreferenceObjective(settings.beta), codec, settings, training, report)
+    return train(model, items, PreferenceObjective(settings.beta), codec, settings, training, facts, report)
 
 
 def train(
@@ -102,9 +102,13 @@ def train(
     codec: Codec,
     settings: OptimizerSettings,
     training: Training,
+    data_facts: Mapping[str, Any],
     report: Report = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Minimise `objective` over the items, continuing from a checkpoint where one is left, and save the model whole."""
+    """Minimise `objective` over the items, continuing from a checkpoint where one is left, and save the model whole.
+
+    Returns `data_facts` with those of the training; they are the log's last line and in the model card.
+    """
     from transformers import TrainingArguments
     from transformers.trainer_utils import get_last_checkpoint
 
@@ -148,8 +152,9 @@ def train(
     trainer.train(resume_from_checkpoint=left)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     training.log.parent.mkdir(parents=True, exist_ok=True)
-    training.log.write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
-    facts = {"steps": len(steps), "first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
+    losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
+    facts = {**data_facts, "steps": len(steps), **losses}
+    training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
     save_model(model.cpu(), codec.tokenizer, training.folder, card(training, facts))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return facts
