@@ -43,7 +43,7 @@ class Engine(Protocol):
     """Takes requests at any time and answers them in any order; one `advance` does one unit of work."""
 
     def submit(self, ticket: int, request: Generate) -> None:
-        """Take a request in; `ticket` names it in the answer."""
+        """Take a request in; `ticket` names it in the answer and is no other's until then."""
 
     def advance(self) -> list[tuple[int, Completion]]:
         """Work on what was taken in and return what is finished, possibly nothing yet."""

@@ -1,8 +1,9 @@
 """The embedded engine: continuous batching over any decoder of transformers, on CPU or one GPU.
 
 Rows of a fixed key-value store hold the requests in flight; a row that ends is given to the next request at once, so no
-row waits for the longest. The temperature ramp is applied inside the decoding loop. Draws depend on the request's seed
-and the logits alone. Knows no text, no problem and no policy.
+row waits for the longest, and who asks the same prompt again keeps the row with its prompt computed. The temperature ramp
+is applied inside the decoding loop. Draws depend on the request's seed and the logits alone. Knows no text, no problem and
+no policy.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class TransformersEngine:
     def reset(self) -> None:
         self.queue: deque[tuple[int, Generate]] = deque()
         self.active: list[tuple[int, Generate]] = []
+        self.ended: dict[int, int] = {}
         state = {"device": self.device}
         self.ids = torch.zeros(self.rows, self.capacity, dtype=torch.long, **state)
         self.draws = torch.zeros(self.rows, self.capacity, dtype=torch.float64, **state)
@@ -74,11 +76,18 @@ class TransformersEngine:
                 f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
                 f"{self.capacity}; lower max_new_tokens or raise [engine] context"
             )
-        self.queue.append((ticket, request))
+        row = self.ended.get(ticket)
+        if row is not None and self.active[row][1].ids == request.ids:
+            del self.ended[ticket]
+            self.active[row] = (ticket, request)
+            self._begin(row, request)
+        else:
+            self.queue.append((ticket, request))
 
     @torch.inference_mode()
     def advance(self) -> list[tuple[int, Completion]]:
         """Fill free rows where that is worth a forward pass, then decode one token in every row."""
+        self._close_gaps()
         free = self.rows - len(self.active)
         if self.queue and (free >= max(1, self.rows // 8) or not self.active):
             self._admit(min(free, len(self.queue)))
@@ -103,20 +112,24 @@ class TransformersEngine:
         rows = slice(first, first + count)
         width = max(len(request.ids) for _, request in arrivals)
         for row, (_, request) in enumerate(arrivals, start=first):
-            length, ramp = len(request.ids), request.temperature
-            draws = np.random.Generator(np.random.Philox(key=request.seed)).random(request.max_new_tokens)
-            self.ids[row, :length] = torch.tensor(request.ids)
-            self.draws[row, length : length + len(draws)] = torch.from_numpy(draws)
-            self.ramps[row] = torch.tensor((ramp.start, ramp.increment, ramp.maximum), dtype=torch.float64)
-            self.lengths[row] = self.prompts[row] = length
-            self.limits[row] = length + request.max_new_tokens
-        self.steps[rows], self.in_step[rows] = 0, False
+            self.ids[row, : len(request.ids)] = torch.tensor(request.ids)
+            self._begin(row, request)
         positions = torch.arange(width, device=self.device)
         causal = (positions[None, :] <= positions[:, None]).expand(count, 1, width, width)
         self.store.fill(rows, width)
         states = self._hidden(self.ids[rows, :width], positions.expand(count, width), causal)
         last = states[torch.arange(count, device=self.device), self.lengths[rows] - 1]
         self._append(rows, self.model.get_output_embeddings()(last))
+
+    def _begin(self, row: int, request: Generate) -> None:
+        """Set `row` to the end of the request's prompt."""
+        length, ramp = len(request.ids), request.temperature
+        draws = np.random.Generator(np.random.Philox(key=request.seed)).random(request.max_new_tokens)
+        self.draws[row, length : length + len(draws)] = torch.from_numpy(draws)
+        self.ramps[row] = torch.tensor((ramp.start, ramp.increment, ramp.maximum), dtype=torch.float64)
+        self.lengths[row] = self.prompts[row] = length
+        self.limits[row] = length + request.max_new_tokens
+        self.steps[row], self.in_step[row] = 0, False
 
     def _hidden(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         return self.model.get_decoder()(
@@ -145,13 +158,17 @@ class TransformersEngine:
         self.in_step[rows] = ~ends
 
     def _finished(self) -> list[tuple[int, Completion]]:
-        """Take out the rows that ended, moving the last rows into their places so that the active ones stay together."""
-        count = len(self.active)
-        last = self.ids[:count].gather(1, self.lengths[:count, None] - 1)[:, 0]
-        ended = self.is_end[last]
-        done = (ended | (self.lengths[:count] >= self.limits[:count])).nonzero()[:, 0].tolist()
-        answers = [(self.active[row][0], self._completion(row, bool(ended[row]))) for row in done]
-        for row in reversed(done):
+        """The completions of the rows that ended; the rows stay until the next `advance`, for who asks again."""
+        lengths = self.lengths[: len(self.active)]
+        last = self.ids[: len(self.active)].gather(1, lengths[:, None] - 1)[:, 0]
+        ended = self.is_end[last] & (lengths > self.prompts[: len(self.active)])
+        done = (ended | (lengths >= self.limits[: len(self.active)])).nonzero()[:, 0].tolist()
+        self.ended = {self.active[row][0]: row for row in done}
+        return [(ticket, self._completion(row, bool(ended[row]))) for ticket, row in self.ended.items()]
+
+    def _close_gaps(self) -> None:
+        """Move the last rows into the places of those that ended, so that the active ones stay together."""
+        for row in sorted(self.ended.values(), reverse=True):
             final = len(self.active) - 1
             if row != final:
                 for state in self.row_state:
@@ -159,7 +176,7 @@ class TransformersEngine:
                 self.store.move(final, row)
                 self.active[row] = self.active[final]
             self.active.pop()
-        return answers
+        self.ended = {}
 
     def _completion(self, row: int, ended: bool) -> Completion:
         start, stop = int(self.prompts[row]), int(self.lengths[row]) - ended

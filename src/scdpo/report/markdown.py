@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scdpo.problems.step_oracle import ERROR_KINDS
-from scdpo.report.result import LABELS, Result, call, headline, percent, points
+from scdpo.report.result import LABELS, READING, Result, call, headline, percent, points
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -27,7 +27,7 @@ def summary(result: Result) -> str:
         [
             f"Accuracy, greedy, {result.accuracy['sft'].n} held-out {result.split} problems; Wilson 95% intervals.\n",
             table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
-            "Differences on the same problems, paired, 95% intervals. Where an interval includes zero: not resolved.\n",
+            f"Differences on the same problems, paired. {READING}\n",
             table(["models", "points", "reading"], difference_rows(result)),
             headline(result),
         ]

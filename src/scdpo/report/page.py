@@ -13,7 +13,7 @@ from typing import Any
 from scdpo.problems.step_oracle import ERROR_KINDS
 from scdpo.report.charts import curves, difference_chart, interval_chart, stacked_bars
 from scdpo.report.markdown import accuracy_rows, data_rows, difference_rows, error_places, error_rows, place_rows
-from scdpo.report.result import Result, headline
+from scdpo.report.result import READING, Result, headline
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
 TRAINING_FACTS = ("model", "solutions", "trees", "pairs", "dropped_too_long", "steps", "first_loss", "last_loss")
@@ -26,6 +26,7 @@ def html_page(result: Result) -> str:
     return template.substitute(
         title=escape(f"{result.name}: Step-Controlled DPO"),
         headline=escape(headline(result)),
+        reading=escape(READING),
         problems=f"{result.accuracy['sft'].n} held-out {escape(result.split)} problems",
         accuracy_table=table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
         accuracy_chart=interval_chart(result.accuracy, "Accuracy in percent with 95% intervals"),

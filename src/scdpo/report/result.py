@@ -19,6 +19,10 @@ DIFFERENCES = (
     ("dpo", "scdpo"),
     ("dpo-data-equal", "scdpo"),
 )
+READING = (
+    "95% intervals over problems, of models trained once: another seed gives other models. "
+    "Where an interval includes zero: not resolved."
+)
 
 
 @dataclass(frozen=True, slots=True)
