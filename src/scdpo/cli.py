@@ -46,38 +46,48 @@ def parser() -> argparse.ArgumentParser:
     return main_parser
 
 
-def read_overrides(words: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """--section.field value (or =value) as a table. Raises RecipeError for anything else."""
+def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """--section.field value (or =value) as a table, and the other words. Raises RecipeError where a value is missing."""
     overrides: dict[str, str] = {}
+    others: list[str] = []
     pending = list(words)
     while pending:
         word = pending.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "--{close[0]}"?' if close else "recipe fields are set as --section.field value"
-            raise RecipeError(f'do not know "{word}"; {hint}')
-        if not equals:
-            if not pending:
-                raise RecipeError(f"{word} has no value; give one after it")
-            value = pending.pop(0)
-        overrides[name] = value
-    return overrides
+            others.append(word)
+        elif equals or pending:
+            overrides[name] = value if equals else pending.pop(0)
+        else:
+            raise RecipeError(f"{word} has no value; give one after it")
+    return overrides, others
+
+
+def refuse_unknown(words: Sequence[str]) -> None:
+    """Raises RecipeError for the first of the words that no command knows."""
+    if words:
+        close = difflib.get_close_matches(words[0].removeprefix("--"), ("workers", "debug", "out", "recipe"), n=1)
+        hint = f'did you mean "--{close[0]}"?' if close else "recipe fields are set as --section.field value"
+        raise RecipeError(f'do not know "{words[0]}"; {hint}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for an error that the user can mend, 130 for an interruption."""
-    known, rest = parser().parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     try:
+        overrides, others = take_overrides(words)
+        known, unknown = parser().parse_known_args(others)
+        refuse_unknown(unknown)
         if known.workers is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
-        return execute(known, read_overrides(rest, ("workers", "debug", "out", "recipe")))
+        return execute(known, overrides)
     except KeyboardInterrupt:
         print("\nscdpo: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     except Exception as error:
         message = user_message(error)
-        if known.debug or message is None:
+        if debug or message is None:
             traceback.print_exc()
         if message is not None:
             print(f"scdpo: {message}", file=sys.stderr)
@@ -111,6 +121,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from scdpo.pipeline.progress import ProgressDisplay
     from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.pipeline.stages import STAGES, Bench, run_stage
+    from scdpo.pipeline.tasks import forget
     from scdpo.pipeline.workers import Workers
 
     console = Console(highlight=False, soft_wrap=True)
@@ -125,6 +136,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         else:
             run = RunDirectory.open(known.dir)
             run.refuse_changes(overrides)
+    forget()
     console.print(f"run directory: {run.path}")
     with run.locked(), Workers(known.workers or os.cpu_count() or 1) as workers:
         bench = Bench(run, workers, ProgressDisplay(console, stages))

@@ -19,7 +19,7 @@ SMALL = {
     "model.heads": 2,
     "model.feed_forward": 64,
     "model.context": 64,
-    "sft.epochs": 12,
+    "sft.epochs": 6,
     "sft.batch": 16,
     "sft.threads": 1,
     "sft.checkpoint_every": 40,

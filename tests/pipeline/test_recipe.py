@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from scdpo.cli import read_overrides
+from scdpo.cli import refuse_unknown, take_overrides
 from scdpo.errors import RecipeError
 from scdpo.pipeline.recipe import Recipe, described_fields, differences, load_recipe, packaged_recipes
 
@@ -80,11 +80,12 @@ def test_bad_overrides_name_the_option():
 
 
 def test_words_of_the_command_line():
-    assert read_overrides(["--a.b", "1", "--c.d=x y"], ()) == {"a.b": "1", "c.d": "x y"}
+    words = ["run", "--a.b", "1", "--out", "x", "--c.d=x y", "mine.toml"]
+    assert take_overrides(words) == ({"a.b": "1", "c.d": "x y"}, ["run", "--out", "x", "mine.toml"])
     with pytest.raises(RecipeError, match=r'do not know "--wrokers"; did you mean "--workers"\?'):
-        read_overrides(["--wrokers", "2"], ("workers",))
+        refuse_unknown(["--wrokers", "2"])
     with pytest.raises(RecipeError, match=r"--a\.b has no value"):
-        read_overrides(["--a.b"], ())
+        take_overrides(["--a.b"])
 
 
 def test_differences_are_shown_field_by_field():

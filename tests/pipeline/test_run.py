@@ -226,7 +226,7 @@ def test_no_room_on_the_disk(tmp_path, small_options, capsys):
         subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
         assert main(command) == 0
     finally:
-        subprocess.run(["umount", str(mount)], check=True)
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)
 
 
 def test_help_answers_without_torch():

@@ -160,4 +160,3 @@ def at_once(run: RunDirectory) -> int:
 def need_model(run: RunDirectory) -> None:
     if not run.model("sft").is_dir():
         raise RunError(f"{run.path} has no SFT model yet; run: scdpo sft {run.path}")
-

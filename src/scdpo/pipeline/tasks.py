@@ -48,6 +48,12 @@ def load_engine(path: Path, model: str) -> tuple[Any, Codec]:
     return engine, codec
 
 
+def forget() -> None:
+    """Drop what tasks keep open in this process: a folder may hold another run by now."""
+    open_run.cache_clear()
+    load_engine.cache_clear()
+
+
 def use_threads(count: int) -> None:
     """Fix the processor threads of this process; 0 is all."""
     import os
