@@ -8,6 +8,7 @@ from scdpo.engines.scripted import ScriptedEngine
 from scdpo.engines.temperature import GREEDY, TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine
 from scdpo.errors import ModelError
+from scdpo.sampling.driver import run_all
 
 END, STEP_END = 2, 6
 PAPER = TemperatureRamp(1.1, 0.05, 1.4)
@@ -60,6 +61,22 @@ def test_draws_depend_on_the_seed_alone(engine):
     engine.reset()
     other = run(engine, [Generate(r.ids, PAPER, 20, r.seed + 100) for r in requests])
     assert [c.ids for c in other] != [c.ids for c in together]
+
+
+def test_asking_the_same_prompt_again_gives_what_asking_anew_gives(engine):
+    """Four samples of each prompt, asked one after the other (rows keep their prompts) and all at once."""
+    asked = [[Generate(ids, PAPER, 12, 10 * index + k) for k in range(4)] for index, ids in enumerate(prompts(9))]
+    apart = run(engine, [request for requests in asked for request in requests])
+    engine.reset()
+
+    def rollout(requests):
+        completions = []
+        for request in requests:
+            completions.append((yield request))
+        return completions
+
+    in_turn = run_all((rollout(requests) for requests in asked), engine, 6)
+    assert [c.ids for completions in in_turn for c in completions] == [c.ids for c in apart]
 
 
 def test_samples_follow_the_models_distribution(engine, tiny_model):

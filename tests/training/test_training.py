@@ -95,7 +95,8 @@ def test_training_raises_the_margin(base, trees, questions, story_codec, tmp_pat
     job = training(tmp_path)
     facts = train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
     assert facts["pairs"] == sum(len(tree.branches) for tree in trees)
-    log = [json.loads(line) for line in job.log.read_text().splitlines()]
+    *log, last = [json.loads(line) for line in job.log.read_text().splitlines()]
+    assert last == facts
     assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
     assert facts["last_loss"] < 0.5
     assert log[-1]["rewards/margin"] > 0.5
