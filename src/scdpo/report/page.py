@@ -13,10 +13,18 @@ from typing import Any
 from scdpo.problems.step_oracle import ERROR_KINDS
 from scdpo.report.charts import curves, difference_chart, interval_chart, stacked_bars
 from scdpo.report.markdown import accuracy_rows, data_rows, difference_rows, error_places, error_rows, place_rows
-from scdpo.report.result import READING, Result, headline
+from scdpo.report.result import LABELS, READING, Result, headline
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
-TRAINING_FACTS = ("model", "solutions", "trees", "pairs", "dropped_too_long", "steps", "first_loss", "last_loss")
+TRAINING_FACTS = {
+    "solutions": "solutions",
+    "trees": "trees",
+    "pairs": "pairs",
+    "dropped_too_long": "dropped, too long",
+    "steps": "steps",
+    "first_loss": "first loss",
+    "last_loss": "last loss",
+}
 
 
 def html_page(result: Result) -> str:
@@ -41,7 +49,7 @@ def html_page(result: Result) -> str:
         training_charts="".join(
             f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)
         ),
-        training_table=table(TRAINING_FACTS, training_rows(result)),
+        training_table=table(["model", *TRAINING_FACTS.values()], training_rows(result)),
         times_table=table(["stage", "seconds"], [(name, f"{value:.0f}") for name, value in result.stage_seconds.items()]),
         recipe=escape(json.dumps(result.recipe, indent=2, ensure_ascii=False)),
         manifest=escape(json.dumps(result.manifest, indent=2, ensure_ascii=False)),
@@ -72,7 +80,8 @@ def training_charts(result: Result) -> list[tuple[str, str]]:
 def training_rows(result: Result) -> list[list[str]]:
     """The facts of each training, the last line of its log."""
     facts = {name: log[-1] for name, log in result.training.items() if log}
-    return [[name, *(str(values.get(key, "")) for key in TRAINING_FACTS[1:])] for name, values in facts.items()]
+    shown = lambda value: f"{value:.3f}" if isinstance(value, float) else str(value)  # noqa: E731
+    return [[LABELS[name], *(shown(values.get(key, "")) for key in TRAINING_FACTS)] for name, values in facts.items()]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
