@@ -50,7 +50,7 @@ def test_a_run_leaves_its_results(finished):
     assert results["pairs"]["dpo"]["total"] > 0
     assert results["pairs"]["dpo-data-equal"]["step_controlled"] == 0
     assert results["pairs"]["scdpo"]["naive"] == results["pairs"]["dpo"]["naive"]
-    assert set(results["stage_seconds"]) >= {"sft", "sample", "fork", "train", "evaluate"}
+    assert set(results["stage_seconds"]) == {"sft", "sample", "fork", "train", "evaluate", "report"}
 
 
 def test_the_pages_say_what_the_results_say(finished):

@@ -74,7 +74,7 @@ class TransformersEngine:
         if len(request.ids) + request.max_new_tokens > self.capacity:
             raise ModelError(
                 f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
-                f"{self.capacity}; lower max_new_tokens or raise [engine] context"
+                f"{self.capacity}; lower max_new_tokens or raise model.context"
             )
         row = self.ended.get(ticket)
         if row is not None and self.active[row][1].ids == request.ids:

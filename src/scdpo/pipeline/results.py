@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from scdpo.evaluation.errors import error_breakdown
@@ -162,7 +163,10 @@ def results_json(result: Result) -> dict[str, Any]:
 
 def write_report(run: RunDirectory) -> str:
     """Write results.json, report.md and report.html into the run; returns the summary that a command ends with."""
+    began = time.monotonic()
     result = collect(run)
+    own = round(time.monotonic() - began, 2)
+    result = replace(result, stage_seconds=result.stage_seconds | {"report": own})
     write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))

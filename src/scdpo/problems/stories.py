@@ -16,6 +16,7 @@ NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Ja
 ITEMS = ("apples", "books", "coins", "eggs", "marbles", "pens", "shells", "stamps")
 TOTAL = "All"
 MAX_VALUE = 99
+MAX_CHANGE = 12
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "given": ("{v} has {n} {items}.", "{v} starts with {n} {items}."),
@@ -28,7 +29,7 @@ DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} lost {n} 
 RELATIONS = ("more", "fewer", "times", "part")
 OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "total": "+"}
 CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (40, 27, 17, 10, 6)
-ASKS_TOTAL = 0.15
+ASKS_TOTAL = 0.1
 DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
 
 
@@ -50,7 +51,7 @@ def draw_relation(rng: random.Random, owner: str, chain: list[Quantity]) -> Quan
     """A quantity that follows from the last one of `chain`, or None where the numbers drawn do not suit."""
     last = chain[-1]
     relation = rng.choice(RELATIONS)
-    number = rng.randint(2, 5) if relation in ("times", "part") else rng.randint(2, 30)
+    number = rng.randint(2, 5) if relation in ("times", "part") else rng.randint(2, MAX_CHANGE)
     if relation == "part" and last.value % number:
         return None
     value = {
