@@ -22,6 +22,8 @@ STAGE_HELP = {
     "evaluate": "greedy answers of every model on the held-out problems",
     "report": "write results.json, report.md and report.html",
 }
+# How the libraries say that the disk is full: Python and Rust, and torch.save.
+DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "inline_container.cc")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -99,7 +101,7 @@ def user_message(error: BaseException) -> str | None:
     if isinstance(error, ScdpoError):
         return str(error)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or "No space left on device" in str(error) or "os error 28" in str(error):
+    if full or any(sign in str(error) for sign in DISK_FULL):
         return "no room left on the disk; free some and run the same command again, it continues where it stopped"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}; check the path and its permissions"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
     """Each room defines its own section; pipeline/recipe puts them together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_other_types(cls, value: Any, info: ValidationInfo) -> Any:
+        """A number is written as one: neither `true` nor `"1e-5"` is taken for it."""
+        if cls.model_fields[info.field_name or ""].annotation in (int, float) and isinstance(value, (bool, str)):
+            raise PydanticCustomError("number_type", "Input should be a valid number")
+        return value

@@ -1,5 +1,7 @@
 """The engines: equal to the library's own generation, unmoved by their company, ramps by step."""
 
+import copy
+
 import pytest
 import torch
 
@@ -121,6 +123,16 @@ def test_a_request_that_cannot_fit_is_refused(engine):
         engine.submit(0, Generate((7,) * 50, GREEDY, 20))
     with pytest.raises(ModelError, match="empty prompt"):
         engine.submit(0, Generate((), GREEDY, 20))
+
+
+@pytest.mark.parametrize(("attention", "window", "message"), [("sdpa", 16, "looks back 16 tokens"), ("eager", None, '"eager"')])
+def test_models_that_read_masks_otherwise_are_refused(tiny_model, attention, window, message):
+    """A 4-D mask overrides a sliding window, and "eager" attention adds boolean masks: both would be wrong without a word."""
+    model = copy.deepcopy(tiny_model)
+    model.set_attn_implementation(attention)
+    model.config.sliding_window = window
+    with pytest.raises(ModelError, match=message):
+        TransformersEngine(model, {END}, {STEP_END}, rows=4, capacity=64)
 
 
 @pytest.mark.parametrize(("step", "temperature"), [(0, 1.1), (1, 1.15), (5, 1.35), (6, 1.4), (20, 1.4)])

@@ -60,6 +60,10 @@ def test_overrides(overrides, field, value):
         ('[training]\nlr = "fast"\n', r"\[training\] lr: input should be a valid number.*'fast'"),
         ("[training]\nlr = -1.0\n", r"\[training\] lr: input should be greater than 0"),
         ("[fork.ramp]\nstart = 2.0\n", "a ramp rises from start"),
+        ("[training]\nbatch = true\n", r"\[training\] batch: input should be a valid number.*True"),
+        ("[model]\ncontext = 512\n", "sampling.max_new_tokens is 512 and model.context, .*; raise model.context"),
+        ("[model]\nheads = 5\n", "model.width is 96, no multiple of twice model.heads, 5"),
+        ('[prompt]\ntemplate = "Q:"\n', 'prompt.template has no "{question}"'),
         ("[training\n", "recipe .*toml: "),
     ],
 )
@@ -75,6 +79,8 @@ def test_bad_recipes_name_the_field_and_the_cure(tmp_path, text, message):
 def test_bad_overrides_name_the_option():
     with pytest.raises(RecipeError, match=r'--training.bta: no such field; did you mean "beta"\?'):
         load_recipe("quickstart", {"training.bta": "0.1"})
+    with pytest.raises(RecipeError, match=r"--sampling.block.x: block is a field and has no fields of its own"):
+        load_recipe("quickstart", {"sampling.block": "5", "sampling.block.x": "3"})
     with pytest.raises(RecipeError, match=r'no recipe "quikstart".*did you mean "quickstart"'):
         load_recipe("quikstart")
 

@@ -45,6 +45,12 @@ def test_numbers_and_missing_ids_are_taken(write):
         ([{"answer": "1"}], r'problems\.jsonl:1: no "question"'),
         ([{"question": "a", "answer": None}], r'problems\.jsonl:1: no "answer"'),
         ([question(1, id="x"), question(2, id="x")], r'problems\.jsonl:2: id "x" is already on line 1'),
+        ([{"question": "a", "answer": float("nan")}], r'problems\.jsonl:1: no "answer"'),
+        ([question(1, solution=5)], r'problems\.jsonl:1: "solution" is no text'),
+        (
+            [question(1, facts={"equations": {"Ben": [1, "+", "2", 3]}})],
+            r'problems\.jsonl:1: "facts" that the oracle cannot read',
+        ),
         (["[1]"], r"problems\.jsonl:1: not a JSON object"),
         ([""], "no problems in this file"),
     ],
@@ -66,6 +72,20 @@ def test_a_file_is_cut_without_overlap(write):
     settings = ProblemSettings(source=str(write(*map(question, range(20)))), sft=5, pairs=6, dev=3, test=6)
     splits = make_splits(settings)
     assert sorted(p.question for split in splits.values() for p in split) == sorted(f"What is {n} + 1?" for n in range(20))
+
+
+def test_a_test_file_takes_its_questions_from_the_rest(write, tmp_path):
+    """Every split still gets what the recipe asks for, the test problems are each there once, and none serves twice."""
+    rest = write(*map(question, range(20)))
+    test = tmp_path / "test.jsonl"
+    test.write_text("\n".join(json.dumps(question(n)) for n in (3, 4, 3, 50)))
+    settings = ProblemSettings(source=str(rest), test_file=str(test), sft=5, pairs=6, dev=3, test=9)
+    splits = make_splits(settings)
+    assert [len(splits[name]) for name in ("sft", "pairs", "dev")] == [5, 6, 3]
+    assert [problem.question for problem in splits["test"]] == [f"What is {n} + 1?" for n in (3, 4, 50)]
+    assert len({problem.question for split in splits.values() for problem in split}) == 17
+    with pytest.raises(ProblemError, match="has 18 different problems and the recipe asks for 19"):
+        make_splits(settings.model_copy(update={"sft": 10}))
 
 
 def test_a_file_with_too_few_problems(write):

@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
-from scdpo.report.markdown import markdown_page, summary, table
+from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
 from scdpo.report.page import html_page, script_json
 from scdpo.report.result import DIFFERENCES, LABELS, Result, TreeView
 
@@ -66,11 +67,19 @@ def result() -> Result:
 
 
 def test_words_follow_the_intervals(result):
-    for text in (summary(result), markdown_page(result), html_page(result)):
+    for text in (tables(result), markdown_page(result), html_page(result)):
         assert "SCDPO is better than SFT" in text
         assert "not resolved" in text
         assert "SCDPO is better than DPO" not in text
         assert "9 + 6" in text
+
+
+def test_without_an_oracle_nothing_is_said_of_steps(result):
+    """Errors that nobody judged are not shown as 0.0% of every kind."""
+    unjudged = {name: replace(errors, by_step={}, by_kind={}) for name, errors in result.errors.items()}
+    for text in (markdown_page(replace(result, errors=unjudged)), html_page(replace(result, errors=unjudged))):
+        assert UNJUDGED in text
+        assert "wrong arithmetic" not in text
 
 
 def test_nothing_in_the_data_breaks_the_page(result):

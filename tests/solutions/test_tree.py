@@ -68,7 +68,7 @@ def test_only_tokens_after_the_fork_count(tree):
     """Prompt and kept steps carry no loss; chosen is the rest of the trunk, rejected the branch, both with their end."""
     prompt = (1, 2, 3)
     row = render(tree, prompt, END)
-    assert not any(row.counted[: len(prompt)])
+    assert min(row.trunk) == len(prompt)
     for branch, pair in zip(tree.branches, row.pairs, strict=True):
         kept = sum(len(step.ids) for step in tree.kept(branch))
         assert [row.ids[i] for i in pair.chosen] == [*tree.trunk.ids[kept:], END]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdpo.solutions.rendering import pair_texts, render
+from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 from scdpo.training.collator import Item, collate_pairs
@@ -25,6 +25,12 @@ def story_trees(problems, codec, forks: dict[int, tuple[int, ...]]) -> list[tupl
         branches = tuple(Branch(fork, codec.read(other.solution)[fork:], WRONG) for fork in places)
         trees.append((problem.question, SolutionTree(problem.id, trunk, branches)))
     return trees
+
+
+def pair_texts(tree: SolutionTree) -> list[tuple[str, str, str]]:
+    """(kept, chosen, rejected) of each pair."""
+    kept = ["".join(step.text for step in tree.kept(branch)) for branch in tree.branches]
+    return [(text, tree.trunk.text[len(text) :], branch.text) for text, branch in zip(kept, tree.branches, strict=True)]
 
 
 @pytest.mark.parametrize(

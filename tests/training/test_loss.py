@@ -84,14 +84,17 @@ def counting_everything(row: TreeRow) -> TreeRow:
 @settings(deadline=None, max_examples=25)
 @given(tree=TREES)
 def test_kept_steps_cancel(tree):
-    """The sigmoid loss is the same number with the kept tokens counted on both sides (docs/loss.md)."""
+    """The sigmoid loss and its gradient are the same with the kept tokens counted on both sides (docs/loss.md)."""
     model = cached_model()
     row = render(tree, PROMPT, END)
     reference = tuple((-3.0, -4.0) for _ in row.pairs)
-    losses = []
+    losses, gradients = [], []
     for version in (row, counting_everything(row)):
-        losses.append(PreferenceObjective(0.5).loss(model, collate_pairs([Item(version, reference)]))[0].item())
+        loss = PreferenceObjective(0.5).loss(model, collate_pairs([Item(version, reference)]))[0]
+        losses.append(loss.item())
+        gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert torch.allclose(*gradients, atol=1e-4 * gradients[0].abs().max().item())
 
 
 def test_no_gradient_for_prompt_and_kept_tokens():

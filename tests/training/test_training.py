@@ -1,6 +1,7 @@
 """Trainings: equal updates for any split, exact resume, saved whole, reference log-probs once."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 from scdpo.training.collator import Item
-from scdpo.training.model_files import fingerprint, load_model, load_tokenizer, save_model, write_folder
+from scdpo.training.model_files import check_model, fingerprint, load_model, load_tokenizer, save_model, write_folder
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.plan import fill, plan_steps, split
 from scdpo.training.reference import cached_reference, reference_log_probs
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
-from scdpo.training.train import Training, rows_of, train_preference, train_sft
+from scdpo.training.train import Training, last_whole_checkpoint, rows_of, train_preference, train_sft
 from scdpo.training.trainer import TreeTrainer
 from tests.conftest import CORRECT, WRONG, make_tree
 
@@ -162,19 +163,14 @@ def test_nothing_to_train_on_and_no_finite_loss(base, trees, questions, story_co
 
 
 def test_reference_log_probs_are_computed_once(base, trees, questions, story_codec, tmp_path):
+    """A second time the model is not asked; another model or other rows are computed anew."""
     rows = [render(tree, story_codec.prompt(questions[tree.problem]), story_codec.end_id) for tree in trees]
-    loads = []
-
-    def load():
-        loads.append(1)
-        return load_model(base)
-
-    first = cached_reference(tmp_path, "model-a", load, rows, 500)
-    assert cached_reference(tmp_path, "model-a", load, rows, 9000) == first
-    assert len(loads) == 1
-    cached_reference(tmp_path, "model-b", load, rows, 500)
-    cached_reference(tmp_path, "model-a", load, rows[1:], 500)
-    assert len(loads) == 3
+    model = load_model(base)
+    first = cached_reference(tmp_path, "model-a", model, rows, 500)
+    assert cached_reference(tmp_path, "model-a", None, rows, 9000) == first
+    cached_reference(tmp_path, "model-b", model, rows, 500)
+    cached_reference(tmp_path, "model-a", model, rows[1:], 500)
+    assert len(list(tmp_path.iterdir())) == 3
     assert [len(values) for values in first] == [len(row.pairs) for row in rows]
     budgets = [reference_log_probs(load_model(base), rows, budget) for budget in (1, 10**6)]
     for one, other in zip(*budgets, strict=True):
@@ -210,7 +206,7 @@ def test_a_folder_appears_whole_or_not(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "nowhere"])
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "no/where/here"])
 def test_a_missing_model_folder(path):
     with pytest.raises(ModelError, match="no model folder"):
         load_model(path)
@@ -226,3 +222,25 @@ def test_the_same_seed_gives_the_same_model(story_tokenizer):
     first, second, other = (make_model(SIZES, story_tokenizer, seed).state_dict() for seed in (1, 1, 2))
     assert same(first, second)
     assert not same(first, other)
+
+
+def test_torn_checkpoints_are_passed_over(tmp_path):
+    """What a kill left half-written is removed, and the one before it serves."""
+    for step in (5, 10, 15, 20):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-15" / "trainer_state.json").write_text('{"step":')
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-5"]
+    assert last_whole_checkpoint(tmp_path / "none") is None
+
+
+def test_a_model_is_looked_at_before_a_run(base, tmp_path):
+    """Config, tokenizer and the weights' head: a torn file is named before anything is written."""
+    check_model(base)
+    torn = shutil.copytree(base, tmp_path / "torn")
+    weights = torn / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors"):
+        check_model(torn)

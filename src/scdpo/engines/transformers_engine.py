@@ -31,6 +31,7 @@ class TransformersEngine:
     def __init__(
         self, model: Any, end_ids: Collection[int], step_end_ids: Collection[int], rows: int = 256, capacity: int = 1024
     ) -> None:
+        refuse_other_attention(model, capacity)
         self.model = model.eval()
         self.device = model.device
         vocabulary = model.get_input_embeddings().num_embeddings
@@ -186,6 +187,19 @@ class TransformersEngine:
             log_probs=tuple(self.log_probs[row, start:stop].tolist()),
             finish="end" if ended else "length",
         )
+
+
+def refuse_other_attention(model: Any, context: int) -> None:
+    """Refuse a model that would not read our boolean 4-D masks as they are meant. Raises ModelError.
+
+    A sliding window is lost behind a 4-D mask, and the "eager" implementation adds a boolean mask to the scores.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if window is not None and window < context:
+        raise ModelError(f"this model looks back {window} tokens at most; set model.context to {window} or less")
+    if config._attn_implementation != "sdpa":
+        raise ModelError(f'attention "{config._attn_implementation}" is not supported; load the model with "sdpa"')
 
 
 class RowStore(Cache):

@@ -74,13 +74,34 @@ def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str])
         *sections, field = path.split(".")
         place: Any = table
         for section in sections:
-            place = place.setdefault(section, {}) if isinstance(place, dict) else {}
-        if isinstance(place, dict):
-            place[field] = _literal(value)
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"--{path}: {section} is a field and has no fields of its own")
+        place[field] = _literal(value)
     try:
-        return Recipe.model_validate(table)
+        recipe = Recipe.model_validate(table)
     except ValidationError as error:
         raise RecipeError("; ".join(_explain(name, dict(detail), overrides) for detail in error.errors())) from error
+    misfit = find_misfit(recipe)
+    if misfit:
+        raise RecipeError(f"recipe {name}: {misfit}")
+    return recipe
+
+
+def find_misfit(recipe: Recipe) -> str | None:
+    """Values that are right alone and wrong together, with the cure; None where all fit."""
+    model = recipe.model
+    for section, tokens in (("sampling", recipe.sampling.max_new_tokens), ("evaluation", recipe.evaluation.max_new_tokens)):
+        if tokens >= model.context:
+            return (
+                f"{section}.max_new_tokens is {tokens} and model.context, which holds the question too, {model.context}; "
+                "raise model.context or lower the other"
+            )
+    if not model.path and model.width % (2 * model.heads):
+        return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
+    if "{question}" not in recipe.prompt.template:
+        return 'prompt.template has no "{question}"; put it where the question belongs'
+    return None
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -31,8 +31,15 @@ class BlockRecords:
 
     def repair(self) -> int:
         """Cut off what follows the last whole block (a torn line, a part of a block); returns how many blocks are whole."""
+        whole, end = self._whole()
+        if self.path.exists() and end != self.path.stat().st_size:
+            os.truncate(self.path, end)
+        return whole
+
+    def _whole(self) -> tuple[int, int]:
+        """How many blocks are whole, and the bytes that they take."""
         if not self.path.exists():
-            return 0
+            return 0, 0
         whole, end, place = 0, 0, 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
@@ -41,9 +48,7 @@ class BlockRecords:
                 place += len(line)
                 if (number + 1) % self.block == 0 or number + 1 == len(self.names):
                     whole, end = whole + 1, place
-        if end != self.path.stat().st_size:
-            os.truncate(self.path, end)
-        return whole
+        return whole, end
 
     def _holds(self, line: bytes, name: str) -> bool:
         try:
@@ -62,11 +67,12 @@ class BlockRecords:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            os.truncate(self.path, before)
+            if self.path.exists():
+                os.truncate(self.path, before)
             raise
 
     def is_complete(self) -> bool:
-        return self.repair() == self.blocks
+        return self._whole()[0] == self.blocks
 
     def read(self) -> list[dict[str, Any]]:
         """All records that are there."""

@@ -13,18 +13,17 @@ from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_whole
-from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.run_directory import MODELS, RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
-from scdpo.report.markdown import markdown_page, summary
+from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
-from scdpo.report.result import DIFFERENCES, Result, TreeView
+from scdpo.report.result import DIFFERENCES, Result, TreeView, headline
 from scdpo.sampling.arms import ARMS, arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.solution import Solution
 
-MODELS = ("sft", *ARMS)
 TREES_SHOWN = 120
 
 
@@ -162,12 +161,25 @@ def results_json(result: Result) -> dict[str, Any]:
 
 
 def write_report(run: RunDirectory) -> str:
-    """Write results.json, report.md and report.html into the run; returns the summary that a command ends with."""
+    """Write results.json, report.md and report.html into the run; returns what a command ends with."""
     began = time.monotonic()
     result = collect(run)
     own = round(time.monotonic() - began, 2)
-    result = replace(result, stage_seconds=result.stage_seconds | {"report": own})
+    result = replace(result, stage_seconds={**result.stage_seconds, "report": own})
     write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))
-    return f"{summary(result)}\nThe page: {run.path / 'report.html'}\nThe numbers: {run.path / 'results.json'}"
+    run.update_manifest(counts=counts(result))
+    places = f"The page: {run.path / 'report.html'}\nThe numbers: {run.path / 'results.json'}"
+    return f"{tables(result)}\n{places}\n\n{headline(result)}"
+
+
+def counts(result: Result) -> dict[str, Any]:
+    """How much of everything the run made, for the manifest."""
+    return {
+        "samples": result.sampling["samples"],
+        "continuations": result.forking["continuations"],
+        "further_samples": result.forking["further_samples"],
+        "pairs": result.pairs,
+        "answers": {name: value.n for name, value in result.accuracy.items()},
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,8 +21,12 @@ from scdpo.pipeline.records import BlockRecords, write_whole
 from scdpo.problems.jsonl import problem_lines, read_problems
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
+from scdpo.sampling.arms import ARMS
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
+from scdpo.training.model_files import check_model
+
+MODELS = ("sft", *ARMS)
 
 
 class RunDirectory:
@@ -58,12 +63,18 @@ class RunDirectory:
         resolved = load_recipe(recipe or "quickstart", overrides)
         splits = make_splits(resolved.problems)
         check_splits(resolved, splits)
-        folder.mkdir(parents=True, exist_ok=True)
+        if resolved.model.path:
+            check_model(resolved.model.path)
+        is_new = not folder.exists()
         run = cls(folder, resolved)
-        (folder / "problems").mkdir(exist_ok=True)
-        for split in SPLITS:
-            write_whole(run.problem_file(split), problem_lines(splits[split]))
-        write_whole(folder / "recipe.toml", resolved.to_toml())
+        try:
+            (folder / "problems").mkdir(parents=True)
+            for split in SPLITS:
+                write_whole(run.problem_file(split), problem_lines(splits[split]))
+            write_whole(folder / "recipe.toml", resolved.to_toml())
+        except BaseException:
+            shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
+            raise
         return run
 
     def refuse_changes(self, overrides: Mapping[str, str], recipe: str | None = None) -> None:

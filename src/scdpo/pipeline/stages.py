@@ -14,12 +14,10 @@ from scdpo.errors import RunError
 from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
 from scdpo.pipeline.records import BlockRecords
-from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.run_directory import MODELS, RunDirectory
 from scdpo.pipeline.tasks import answer_task, fork_task, sample_task, sft_task, train_task
 from scdpo.pipeline.workers import Workers
 from scdpo.sampling.arms import ARMS
-
-MODELS = ("sft", *ARMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ def sft(bench: Bench) -> str:
     """Fine-tune the model, or take the given one. Raises ModelError."""
     run = bench.run
     if run.model("sft").is_dir():
-        return "already there"
+        return ALREADY_THERE
     bench.watcher.begin("sft", "steps", [("sft", 0)], 0)
     (facts,) = bench.workers.map(sft_task, [(run.path,)], 1, bench.watcher.update)
     return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}" if facts else "the model as given"
@@ -69,7 +67,7 @@ def train(bench: Bench) -> str:
         raise RunError(f"{run.path} has not all its trees yet; run: scdpo fork {run.path}")
     owed = [arm for arm in reversed(ARMS) if not run.model(arm).is_dir()]  # the largest first, to end together
     if not owed:
-        return "already there"
+        return ALREADY_THERE
     threads = max(run.recipe.training.threads or CORES, run.recipe.rft.threads or CORES)
     bench.watcher.begin("train", "steps", [(arm, 0) for arm in owed], 0)
     tasks = [(run.path, arm) for arm in owed]
@@ -88,7 +86,7 @@ def evaluate(bench: Bench) -> str:
     whole = len(MODELS) * len(run.evaluation_problems)
     sizes = [(model, len(run.answers(model).block_names(index))) for model, index in owed]
     if not owed:
-        return "already there"
+        return ALREADY_THERE
     bench.watcher.begin("evaluate", "answers", sizes, whole - sum(size for _, size in sizes))
     tasks = [(run.path, model, index) for model, index in owed]
     results = bench.workers.map(answer_task, tasks, at_once(run), bench.watcher.update)
@@ -98,7 +96,7 @@ def evaluate(bench: Bench) -> str:
 
 
 def report(bench: Bench) -> str:
-    """results.json, report.md and report.html; its note is the run's summary."""
+    """results.json, report.md and report.html; its note is the run's tables and their reading."""
     from scdpo.pipeline.results import write_report
 
     run = bench.run
@@ -118,18 +116,20 @@ STAGES: dict[str, Callable[[Bench], str]] = {
     "report": report,
 }
 CORES = os.cpu_count() or 1
+ALREADY_THERE = "already there"
 
 
 def run_stage(bench: Bench, name: str) -> None:
     """One stage, its time added to the manifest."""
-    began = time.monotonic()
+    began, note = time.monotonic(), ""
     try:
         note = STAGES[name](bench)
     finally:
         bench.watcher.stop()
         seconds = bench.run.manifest().get("stage_seconds", {})
         seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
-        bench.run.update_manifest(stage_seconds=seconds, **describe_machine(bench))
+        made_something = name != "report" and note != ALREADY_THERE
+        bench.run.update_manifest(stage_seconds=seconds, **(describe_machine(bench) if made_something else {}))
     bench.watcher.end(name, time.monotonic() - began, note)
 
 
@@ -144,7 +144,7 @@ def run_blocks(
     first = records.repair()
     owed = range(first, records.blocks)
     if not owed:
-        return "already there"
+        return ALREADY_THERE
     sizes = [(stage, len(records.block_names(index))) for index in owed]
     bench.watcher.begin(stage, "problems", sizes, first * records.block)
     for block in bench.workers.map(function, tasks(owed), at_once(bench.run), bench.watcher.update):

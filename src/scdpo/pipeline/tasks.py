@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scdpo.errors import ModelError
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.sampling.arms import Arm, arm_trees
@@ -114,6 +115,7 @@ def answer_task(path: Path, model: str, index: int, report: Report) -> list[Reco
 
 def sft_task(path: Path, report: Report) -> Record:
     """The SFT model: the given one or one from scratch, trained on the worked solutions."""
+    from scdpo.engines.transformers_engine import refuse_other_attention
     from scdpo.solutions.solution import Solution
     from scdpo.solutions.verdict import Verdict
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
@@ -131,14 +133,21 @@ def sft_task(path: Path, report: Report) -> Record:
         prompts = (recipe.prompt.template.replace("{question}", problem.question) for problem in problems)
         tokenizer = make_tokenizer([*prompts, *(problem.solution or "" for problem in problems)], settings.context)
         model = make_model(settings, tokenizer, derive_seed(recipe.run.seed, "model"))
+    refuse_other_attention(model, settings.context)
     codec = Codec(tokenizer, recipe.prompt.template)
     training = training_of(run, "sft")
     if not problems:
         save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
         return {}
     right = Verdict("correct")
-    worked = [(problem.question, Solution(codec.read(problem.solution or ""), right)) for problem in problems]
-    return train_sft(model, worked, codec, recipe.sft, settings.context, training, report)
+    worked, unspelled = [], 0
+    for problem in problems:
+        try:
+            codec.prompt(problem.question)
+            worked.append((problem.question, Solution(codec.read(problem.solution or ""), right)))
+        except ModelError:
+            unspelled += 1
+    return train_sft(model, worked, codec, recipe.sft, settings.context, training, report, unspelled)
 
 
 def train_task(path: Path, arm: Arm, report: Report) -> Record:

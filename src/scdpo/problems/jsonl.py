@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ProblemError
 from scdpo.problems.problem import Problem
+from scdpo.problems.step_oracle import are_facts
 
 
 def read_problems(path: str | Path) -> list[Problem]:
@@ -47,12 +49,17 @@ def parse_problem(text: str, where: str, fallback_id: str) -> Problem:
     for name, what in (("question", "question"), ("answer", "gold answer")):
         if not _text(record.get(name)):
             raise ProblemError(f'{where}: no "{name}"; every problem needs a {what} (see docs/problems.md)')
+    solution, facts = record.get("solution"), record.get("facts")
+    if not isinstance(solution, str | None):
+        raise ProblemError(f'{where}: "solution" is no text; give the worked solution, one step a line, or leave it out')
+    if facts is not None and not are_facts(facts):
+        raise ProblemError(f'{where}: "facts" that the oracle cannot read; mend them or leave them out (see docs/problems.md)')
     return Problem(
         id=_text(record.get("id")) or fallback_id,
         question=_text(record["question"]),
         answer=_text(record["answer"]),
-        solution=record.get("solution"),
-        facts=record.get("facts"),
+        solution=solution,
+        facts=facts,
     )
 
 
@@ -62,7 +69,8 @@ def problem_lines(problems: Iterable[Problem]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A string or number as text; anything else as nothing."""
+    """A string or finite number as text; anything else as nothing."""
     if isinstance(value, str):
         return value.strip()
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return str(value) if is_number else ""

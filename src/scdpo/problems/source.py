@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,17 +26,24 @@ SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 
 def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
     """The problems of each purpose. Raises ProblemError where the source cannot give as many as asked."""
-    splits = generate(settings) if settings.source in GENERATORS else cut_file(settings)
-    if settings.test_file:
-        splits["test"] = read_problems(settings.test_file)[: settings.test]
-        taken = {problem.question for problem in splits["test"]}
-        for split in ("sft", "pairs", "dev"):
-            splits[split] = [problem for problem in splits[split] if problem.question not in taken]
-    return splits
+    given = distinct(read_problems(settings.test_file))[: settings.test] if settings.test_file else []
+    taken = {problem.question for problem in given}
+    splits = generate(settings, taken) if settings.source in GENERATORS else cut_file(settings, taken)
+    return splits | ({"test": given} if given else {})
 
 
-def generate(settings: ProblemSettings) -> dict[Split, list[Problem]]:
-    """Splits from a generator: a problem's signature decides its split, so no split depends on another's size."""
+def distinct(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems without those whose question came before."""
+    first: dict[str, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.question, problem)
+    return list(first.values())
+
+
+def generate(settings: ProblemSettings, taken: Collection[str]) -> dict[Split, list[Problem]]:
+    """Splits from a generator, without the questions `taken`: a problem's signature decides its split, so no split depends on
+    another's size.
+    """
     splits: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
     wanted: dict[Split, int] = {split: getattr(settings, split) for split in SPLITS}
     seen = set()
@@ -44,7 +51,7 @@ def generate(settings: ProblemSettings) -> dict[Split, list[Problem]]:
         if all(len(splits[split]) >= wanted[split] for split in SPLITS):
             return splits
         split = split_of(signature)
-        if signature in seen or len(splits[split]) >= wanted[split]:
+        if signature in seen or problem.question in taken or len(splits[split]) >= wanted[split]:
             continue
         seen.add(signature)
         splits[split].append(replace(problem, id=f"{settings.source}-{split}-{len(splits[split]):05d}"))
@@ -62,9 +69,11 @@ def split_of(signature: Any) -> Split:
     raise AssertionError("the shares cover every place")
 
 
-def cut_file(settings: ProblemSettings) -> dict[Split, list[Problem]]:
-    """Splits from a file: its problems shuffled by the seed, duplicates of a question left out, then cut one after another."""
-    problems = list({problem.question: problem for problem in read_problems(settings.source)}.values())
+def cut_file(settings: ProblemSettings, taken: Collection[str]) -> dict[Split, list[Problem]]:
+    """Splits from a file: its problems shuffled by the seed, duplicates and the questions `taken` left out, then cut one after
+    another.
+    """
+    problems = [problem for problem in distinct(read_problems(settings.source)) if problem.question not in taken]
     random.Random(f"file:{settings.seed}").shuffle(problems)
     order: tuple[Split, ...] = ("dev", "sft", "pairs") if settings.test_file else ("test", "dev", "sft", "pairs")
     wanted = sum(getattr(settings, split) for split in order)

@@ -27,6 +27,14 @@ class StepError:
     kind: ErrorKind
 
 
+def are_facts(value: Any) -> bool:
+    """Whether a value has the form of a problem's facts: {"equations": {owner: [left, operator, right, result]}}."""
+    equations = value.get("equations") if isinstance(value, dict) else None
+    return isinstance(equations, dict) and all(
+        isinstance(parts, list) and [type(part) for part in parts] == [int, str, int, int] for parts in equations.values()
+    )
+
+
 def first_error(problem: Problem, steps: Sequence[str]) -> StepError | None:
     """The first wrong step of a solution, or None where every step is true and the last states the answer.
 

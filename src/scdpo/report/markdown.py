@@ -21,15 +21,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([line(cells[0]), rule, *map(line, cells[1:])]) + "\n"
 
 
-def summary(result: Result) -> str:
-    """The result in a few lines: accuracies, differences, and what they allow one to say."""
+def tables(result: Result) -> str:
+    """The result in two tables: accuracies, and differences with what they allow one to say."""
     return "\n".join(
         [
             f"Accuracy, greedy, {result.accuracy['sft'].n} held-out {result.split} problems; Wilson 95% intervals.\n",
             table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
             f"Differences on the same problems, paired. {READING}\n",
             table(["models", "points", "reading"], difference_rows(result)),
-            headline(result),
         ]
     )
 
@@ -38,11 +37,11 @@ def markdown_page(result: Result) -> str:
     """report.md."""
     sections = [
         f"# {result.name}: Step-Controlled DPO\n",
-        f"## Result\n\n{summary(result)}\n",
+        f"## Result\n\n{tables(result)}\n{headline(result)}\n",
         "## Wrong answers\n\nShare of a model's wrong answers by the kind of the first wrong step (step oracle).\n",
-        table(["model", "wrong", *ERROR_KINDS, "undecided"], error_rows(result)),
+        table(error_head(result), error_rows(result)),
         "Share of a model's wrong answers by the place of the first wrong step.\n",
-        table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result)),
+        place_table(result),
         "## Data\n",
         table(["what", "count"], data_rows(result)),
         "## Stage times\n",
@@ -81,15 +80,29 @@ def error_rows(result: Result) -> list[list[str]]:
         [
             LABELS[name],
             str(errors.wrong),
-            *(share(errors.by_kind.get(kind, 0), errors.wrong) for kind in ERROR_KINDS),
+            *(share(errors.by_kind.get(kind, 0), errors.wrong) for kind in error_kinds(result)),
             str(sum(errors.undecided.values())),
         ]
         for name, errors in result.errors.items()
     ]
 
 
+def error_head(result: Result) -> list[str]:
+    return ["model", "wrong", *error_kinds(result), "undecided"]
+
+
+def error_kinds(result: Result) -> Sequence[str]:
+    """The kinds that the oracle tells apart; none where it could judge nothing."""
+    return ERROR_KINDS if error_places(result) else ()
+
+
 def error_places(result: Result) -> list[int]:
     return sorted({place for errors in result.errors.values() for place in errors.by_step})
+
+
+def place_table(result: Result) -> str:
+    places = error_places(result)
+    return table(["model", *(f"step {place}" for place in places)], place_rows(result)) if places else f"{UNJUDGED}\n"
 
 
 def place_rows(result: Result) -> list[list[str]]:
@@ -126,6 +139,7 @@ def data_rows(result: Result) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows]
 
 
+UNJUDGED = "The problems carry no truth of their steps, so no step oracle says where and why an answer went wrong."
 WHERE = {
     "at": "right after the fork",
     "later": "later after the fork",

@@ -12,7 +12,16 @@ from typing import Any
 
 from scdpo.problems.step_oracle import ERROR_KINDS
 from scdpo.report.charts import curves, difference_chart, interval_chart, stacked_bars
-from scdpo.report.markdown import accuracy_rows, data_rows, difference_rows, error_places, error_rows, place_rows
+from scdpo.report.markdown import (
+    UNJUDGED,
+    accuracy_rows,
+    data_rows,
+    difference_rows,
+    error_head,
+    error_places,
+    error_rows,
+    place_rows,
+)
 from scdpo.report.result import LABELS, READING, Result, headline
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
@@ -21,6 +30,7 @@ TRAINING_FACTS = {
     "trees": "trees",
     "pairs": "pairs",
     "dropped_too_long": "dropped, too long",
+    "dropped_unspelled": "dropped, not spelled by the tokenizer",
     "steps": "steps",
     "first_loss": "first loss",
     "last_loss": "last loss",
@@ -43,8 +53,10 @@ def html_page(result: Result) -> str:
         error_chart=stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step")
         if any(kinds.values())
         else "",
-        error_table=table(["model", "wrong", *ERROR_KINDS, "undecided"], error_rows(result)),
-        place_table=table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result)),
+        error_table=table(error_head(result), error_rows(result)),
+        place_table=table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result))
+        if error_places(result)
+        else f"<p>{UNJUDGED}</p>",
         data_table=table(["what", "count"], data_rows(result)),
         training_charts="".join(
             f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)

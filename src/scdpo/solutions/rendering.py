@@ -7,7 +7,7 @@ pair of the tree is thereby computed with the kept steps shared (design.md, "One
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scdpo.solutions.tree import SolutionTree
@@ -28,8 +28,8 @@ class TreeRow:
 
     positions: [n], the place of each token in its own solution. shared: [n], how many of the row's first tokens a token
     may see besides those of its own segment. segments: [n], 0 for question and trunk, b for branch b (from 1).
-    predictors: [n], the index whose hidden state predicts the token, -1 for the first. counted: [n], the loss mask: false
-    for the prompt. trunk: the row's indices of the trunk's counted tokens, what SFT trains on.
+    predictors: [n], the index whose hidden state predicts the token, -1 for the first. trunk: the row's indices of the trunk's
+    counted tokens, what SFT trains on; it and the pairs' indices are the loss mask.
     """
 
     name: str
@@ -38,7 +38,6 @@ class TreeRow:
     segments: tuple[int, ...]
     shared: tuple[int, ...]
     predictors: tuple[int, ...]
-    counted: tuple[bool, ...]
     trunk: tuple[int, ...]
     pairs: tuple[RowPair, ...]
 
@@ -54,22 +53,15 @@ class TreeRow:
 def render(tree: SolutionTree, prompt: Sequence[int], end_id: int) -> TreeRow:
     """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts."""
     row = _RowBuilder()
-    row.add(prompt, counts=False)
+    row.add(prompt)
     base = len(prompt)
-    trunk = row.add((*tree.trunk.ids, *_end(tree.trunk.finish, end_id)), counts=True)
+    trunk = row.add((*tree.trunk.ids, *_end(tree.trunk.finish, end_id)))
     pairs = []
     for number, branch in enumerate(tree.branches, start=1):
         fork = base + sum(len(step.ids) for step in tree.kept(branch))
-        tokens = row.add((*(id for step in branch.steps for id in step.ids), end_id), counts=True, segment=number, fork=fork)
+        tokens = row.add((*(id for step in branch.steps for id in step.ids), end_id), segment=number, fork=fork)
         pairs.append(RowPair(branch.fork, chosen=tuple(i for i in trunk if i >= fork), rejected=tuple(tokens)))
     return row.build(tree.problem, tuple(trunk), tuple(pairs))
-
-
-def pair_texts(tree: SolutionTree) -> Iterator[tuple[str, str, str]]:
-    """(kept, chosen, rejected) of each pair as text."""
-    for branch in tree.branches:
-        kept = "".join(step.text for step in tree.kept(branch))
-        yield kept, tree.trunk.text[len(kept) :], branch.text
 
 
 def _end(finish: str, end_id: int) -> tuple[int, ...]:
@@ -85,9 +77,8 @@ class _RowBuilder:
         self.segments: list[int] = []
         self.shared: list[int] = []
         self.predictors: list[int] = []
-        self.counted: list[bool] = []
 
-    def add(self, ids: Sequence[int], counts: bool, segment: int = 0, fork: int | None = None) -> range:
+    def add(self, ids: Sequence[int], segment: int = 0, fork: int | None = None) -> range:
         """Append tokens to the trunk, or (with the row index of the fork) as a new branch; returns their indices."""
         first = len(self.ids)
         start = first if fork is None else fork
@@ -97,7 +88,6 @@ class _RowBuilder:
             self.segments.append(segment)
             self.shared.append(start)
             self.predictors.append(start - 1 if offset == 0 else first + offset - 1)
-            self.counted.append(counts)
         return range(first, len(self.ids))
 
     def build(self, name: str, trunk: tuple[int, ...], pairs: tuple[RowPair, ...]) -> TreeRow:
@@ -108,7 +98,6 @@ class _RowBuilder:
             tuple(self.segments),
             tuple(self.shared),
             tuple(self.predictors),
-            tuple(self.counted),
             trunk,
             pairs,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ def load_model(path: str | Path) -> Any:
     """A causal LM from a local folder or the hub, in float32. Raises ModelError."""
     from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, path, dtype="float32")
+    return _load(AutoModelForCausalLM, path, dtype="float32", attn_implementation="sdpa")
 
 
 def load_tokenizer(path: str | Path) -> Any:
@@ -28,16 +27,32 @@ def load_tokenizer(path: str | Path) -> Any:
 
 def _load(kind: Any, path: str | Path, **options: Any) -> Any:
     local = Path(path).expanduser()
-    looks_local = local.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") != 1
+    looks_local = local.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1
     if looks_local and not local.is_dir():
         raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
-    quiet = logging.getLogger("transformers")
     try:
         return kind.from_pretrained(str(local) if local.is_dir() else str(path), **options)
     except Exception as error:  # the library raises many types for a folder that it cannot read
-        quiet.debug("loading failed", exc_info=True)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f'cannot load "{path}": {reason}') from error
+
+
+def check_model(path: str | Path) -> None:
+    """Refuse a model that cannot be used, before anything is written: config, tokenizer and the weights' heads are read.
+
+    Raises ModelError.
+    """
+    from safetensors import safe_open
+    from transformers import AutoConfig
+
+    _load(AutoConfig, path)
+    load_tokenizer(path)
+    for file in sorted(Path(path).expanduser().glob("*.safetensors")):
+        try:
+            with safe_open(str(file), framework="numpy"):
+                pass
+        except Exception as error:  # the library's own type is none of Python's
+            raise ModelError(f"cannot read {file}: {error}; copy the model again") from error
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, card: str) -> None:

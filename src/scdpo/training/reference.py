@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,7 @@ from scdpo.training.plan import split
 
 
 @torch.inference_mode()
-def reference_log_probs(
-    model: Any,
-    rows: Sequence[TreeRow],
-    token_budget: int,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Reference]:
+def reference_log_probs(model: Any, rows: Sequence[TreeRow], token_budget: int) -> list[Reference]:
     """(chosen, rejected) of each pair of each row under `model`, in nats, in the rows' order."""
     model.eval()
     found: dict[int, Reference] = {}
@@ -36,17 +31,11 @@ def reference_log_probs(
             count = len(item.row.pairs)
             found[order[id(item.row)]] = tuple(zip(chosen, rejected, strict=True))[place : place + count]
             place += count
-        report(len(found), len(rows))
     return [found[index] for index in range(len(rows))]
 
 
 def cached_reference(
-    folder: Path,
-    model_fingerprint: str,
-    load: Callable[[], Any],
-    rows: Sequence[TreeRow],
-    token_budget: int,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    folder: Path, model_fingerprint: str, model: Any, rows: Sequence[TreeRow], token_budget: int
 ) -> list[Reference]:
     """`reference_log_probs`, read from `folder` where the same model has seen the same rows before."""
     content = [(row.ids, [(pair.chosen[0], pair.rejected[0]) for pair in row.pairs]) for row in rows]
@@ -54,7 +43,7 @@ def cached_reference(
     file = folder / f"{key}.json"
     if file.exists():
         return [tuple((chosen, rejected) for chosen, rejected in pairs) for pairs in json.loads(file.read_text())]
-    values = reference_log_probs(load(), rows, token_budget, report)
+    values = reference_log_probs(model, rows, token_budget)
     folder.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.tmp")
     partial.write_text(json.dumps(values))

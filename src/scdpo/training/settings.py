@@ -24,7 +24,7 @@ class ModelSettings(Settings):
     """Inner size of a new model's feed-forward layers."""
     init_std: float = Field(0.1, gt=0)
     """Standard deviation of a new model's weights."""
-    context: int = Field(512, ge=16)
+    context: int = Field(1024, ge=16)
     """The most tokens of a question with its solution."""
 
 

@@ -58,15 +58,17 @@ def train_sft(
     context: int,
     training: Training,
     report: Report = lambda done, total: None,
+    unspelled: int = 0,
 ) -> dict[str, Any]:
     """Fine-tune `model` on (question, solution) pairs: the loss is on the solutions' tokens. Returns facts of the training.
 
+    unspelled: solutions left out before, because the tokenizer cannot spell them; counted among the facts.
     Raises ModelError where nothing is left to train on, or the loss is not finite.
     """
     trees = [SolutionTree(str(index), solution) for index, (_, solution) in enumerate(solutions)]
     questions = {str(index): question for index, (question, _) in enumerate(solutions)}
     rows, dropped = rows_of(trees, questions, codec, context)
-    facts = {"solutions": len(rows), "dropped_too_long": dropped}
+    facts = {"solutions": len(rows), "dropped_too_long": dropped, "dropped_unspelled": unspelled}
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
@@ -89,7 +91,7 @@ def train_preference(
     rows = [row for row in rows if row.pairs]
     model = load_model(reference_folder)
     budget = settings.tokens_per_micro_batch
-    reference = cached_reference(cache, fingerprint(reference_folder), lambda: model, rows, budget)
+    reference = cached_reference(cache, fingerprint(reference_folder), model, rows, budget)
     items = [Item(row, values) for row, values in zip(rows, reference, strict=True)]
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped_too_long": dropped}
     return train(model, items, PreferenceObjective(settings.beta), codec, settings, training, facts, report)
@@ -110,7 +112,6 @@ def train(
     Returns `data_facts` with those of the training; they are the log's last line and in the model card.
     """
     from transformers import TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
 
     from scdpo.training.optimizer import MuonWithAdamW
     from scdpo.training.plan import plan_steps
@@ -148,8 +149,7 @@ def train(
         callbacks=[ReportSteps(report)],
         optimizer=MuonWithAdamW(model, settings) if settings.optimizer == "muon" else None,
     )
-    left = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    trainer.train(resume_from_checkpoint=left)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     training.log.parent.mkdir(parents=True, exist_ok=True)
     losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
@@ -158,6 +158,21 @@ def train(
     save_model(model.cpu(), codec.tokenizer, training.folder, card(training, facts))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return facts
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; those that a kill or a full disk tore are removed.
+
+    The trainer writes a checkpoint's state last, and removes the one before only afterwards.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+            return str(checkpoint)
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+    return None
 
 
 def card(training: Training, facts: Mapping[str, Any]) -> str:
