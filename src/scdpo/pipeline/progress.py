@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 # The stages' shares of a run's time, as measured on the quickstart (docs/quickstart.md); they weigh the estimate.
-SHARES = {"sft": 35, "sample": 12, "fork": 9, "train": 31, "evaluate": 11, "report": 2}
+SHARES = {"sft": 28, "sample": 20, "fork": 14, "train": 28, "evaluate": 8, "report": 2}
 SECONDS_BETWEEN_LINES = 10.0
 
 
