@@ -31,6 +31,7 @@ SMALL = {
     "fork.further_samples": 8,
     "training.epochs": 2,
     "training.batch": 8,
+    "training.checkpoint_every": 3,
     "rft.batch": 8,
     "evaluation.max_new_tokens": 40,
     "evaluation.block": 20,

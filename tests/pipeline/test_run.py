@@ -11,15 +11,22 @@ from pathlib import Path
 import pytest
 
 from scdpo.cli import main
+from scdpo.grading.grade import grade
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.stages import MODELS
 from scdpo.sampling.arms import ARMS
+from scdpo.solutions.codec import Codec
+from scdpo.training.model_files import load_tokenizer
 
 RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS))
 
 
 def records(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in RECORDS}
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {model: (folder / "models" / model / "model.safetensors").read_bytes() for model in MODELS}
 
 
 def same_results(first: Path, second: Path) -> bool:
@@ -59,7 +66,13 @@ def test_the_pages_say_what_the_results_say(finished):
     for name in ("report.md", "report.html"):
         text = (finished / name).read_text()
         assert accuracy in text
-        assert ("not resolved" in text) == any(not d["resolved"] for d in results["differences"].values())
+    rows = [line for line in (finished / "report.md").read_text().splitlines() if " - " in line and line.startswith("|")]
+    assert len(rows) == len(results["differences"])
+    for row, difference in zip(rows, results["differences"].values(), strict=True):
+        low, high = difference["ci95"]
+        assert f"[{100 * low:+.1f}, {100 * high:+.1f}]" in row
+        assert ("not resolved" in row) == (low <= 0 <= high)
+        assert ("is better than" in row) == (not low <= 0 <= high)
     page = (finished / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
@@ -79,18 +92,24 @@ def test_a_log_ends_with_the_facts_of_its_training(finished):
     assert all(fact["dropped_too_long"] == 0 for fact in facts.values())
 
 
-def test_chosen_and_rejected_share_the_kept_ids(finished):
-    """In the records themselves: a step-controlled branch continues exactly the trunk's first ids."""
+def test_a_step_controlled_record_is_what_the_paper_says(finished):
+    """From the records alone: the ids spell the steps' texts, kept and own joined give an answer that is wrong, the first own
+    step is sampled at 1.1 and each later one 0.05 hotter."""
     run = RunDirectory.open(finished)
+    codec = Codec(load_tokenizer(finished / "models" / "sft"))
+    answers = {problem.id: problem.answer for problem in run.pair_problems}
     trees = [record.tree for record in run.read_trees() if record.tree]
     controlled = [(tree, branch) for tree in trees for branch in tree.branches if branch.is_step_controlled]
     assert controlled
     for tree, branch in controlled:
-        kept = sum(len(step.ids) for step in tree.kept(branch))
-        assert tree.whole(branch).ids[:kept] == tree.trunk.ids[:kept]
-        assert branch.fork in tree.trunk.forks
-        assert branch.verdict.is_wrong
-        assert branch.steps[0].temperature == 1.1
+        assert 0 < branch.fork < len(tree.trunk.steps) - 1, "never the step that only states the answer"
+        whole = tree.whole(branch)
+        ids = [id for step in (*tree.trunk.steps[: branch.fork], *branch.steps) for id in step.ids]
+        assert codec.spell(ids).text == whole.text
+        assert grade(whole.text, answers[tree.problem]).is_wrong
+        assert grade(tree.trunk.text, answers[tree.problem]).is_correct
+        ramp = [round(min(1.1 + 0.05 * place, 1.4), 9) for place in range(len(branch.steps))]
+        assert [round(step.temperature, 9) for step in branch.steps] == ramp
 
 
 def test_running_again_changes_nothing(finished, capsys, small_options):
@@ -104,20 +123,23 @@ def test_running_again_changes_nothing(finished, capsys, small_options):
 
 
 def test_two_workers_and_kill_nine_give_the_same_bytes(finished, tmp_path, small_options):
-    """Killed with SIGKILL in three stages and continued, with two workers: records and results equal those of one worker
-    that was never interrupted."""
+    """Killed with SIGKILL in each stage and inside two trainings, and continued, with two workers: records, weights and results
+    equal those of one worker that was never interrupted."""
     folder = tmp_path / "two"
     command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *small_options]
-    for sign in ("samples.jsonl", "trees.jsonl", "answers/rft.jsonl"):
+    inside_sft, inside_scdpo = (f"models/{name}.checkpoints/checkpoint-*" for name in ("sft", "scdpo"))
+    for sign in (inside_sft, "samples.jsonl", "trees.jsonl", inside_scdpo, "answers/rft.jsonl"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 240
-        while not ((folder / sign).exists() and (folder / sign).stat().st_size) and process.poll() is None:
+        while not any(path.stat().st_size for path in folder.glob(sign)):
+            assert process.poll() is None, f"the run ended before {sign}"
             assert time.monotonic() < deadline, f"{sign} did not come"
-            time.sleep(0.02)
+            time.sleep(0.01)
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, f"the run ended before it was killed at {sign}"
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     assert records(folder) == records(finished)
+    assert weights(folder) == weights(finished)
     assert same_results(folder, finished)
 
 

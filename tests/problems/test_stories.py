@@ -1,6 +1,7 @@
 """The story family: disjoint splits, worked solutions that the oracle finds right, and errors that it names."""
 
 import re
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from scdpo.grading.grade import grade
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import ProblemSettings
-from scdpo.problems.source import make_splits, split_of
+from scdpo.problems.source import SHARES, make_splits, split_of
 from scdpo.problems.step_oracle import StepError, first_error
 from scdpo.problems.stories import CHAIN_LENGTHS, MAX_VALUE, STATEMENTS, stories
 
@@ -42,11 +43,25 @@ def test_same_seed_same_stories():
 def test_splits_share_no_problem():
     """No question serves two purposes, and none comes twice, even told with other names (the signature decides)."""
     splits = make_splits(SIZES)
-    questions = [problem.question for problems in splits.values() for problem in problems]
+    problems = [problem for split in splits.values() for problem in split]
     assert [len(splits[name]) for name in ("sft", "pairs", "dev", "test")] == [300, 200, 50, 150]
-    assert len(set(questions)) == len(questions)
-    ids = [problem.id for problems in splits.values() for problem in problems]
-    assert len(set(ids)) == len(ids)
+    assert len({problem.question for problem in problems}) == len(problems)
+    assert len({problem.id for problem in problems}) == len(problems)
+    signatures = {problem.question: signature for signature, problem in islice(stories(SIZES.seed), 5000)}
+    assert len({signatures[problem.question] for problem in problems}) == len(problems)
+
+
+def test_a_signature_is_the_problem_without_its_words():
+    """Retold with other names, things, forms and distractors: one signature, and the same sums."""
+    told = {}
+    for signature, problem in islice(stories(3), 20_000):
+        told.setdefault(signature, []).append(problem)
+    retold = [problems for problems in told.values() if len(problems) > 1]
+    assert retold
+    for problems in retold:
+        chains = [list(problem.facts["equations"].values()) for problem in problems]
+        assert all(chain == chains[0] for chain in chains)
+    assert any(len({problem.question for problem in problems}) > 1 for problems in retold)
 
 
 def test_a_split_does_not_depend_on_another_ones_size():
@@ -54,9 +69,12 @@ def test_a_split_does_not_depend_on_another_ones_size():
     assert make_splits(larger)["test"] == make_splits(SIZES)["test"]
 
 
-def test_a_signature_has_one_split():
-    assert {split_of(("a", n)) for n in range(200)} == {"sft", "pairs", "dev", "test"}
-    assert split_of(("a", 1)) == split_of(("a", 1))
+def test_signatures_are_dealt_out_by_the_shares():
+    """10,000 signatures: each split has its share of them within 5 standard deviations."""
+    dealt = Counter(split_of(("a", n)) for n in range(10_000))
+    for split, share in SHARES.items():
+        expected = 100 * share
+        assert abs(dealt[split] - expected) < 5 * (expected * (1 - share / 100)) ** 0.5
 
 
 def test_every_relation_has_several_sentences():

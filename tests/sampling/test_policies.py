@@ -154,8 +154,11 @@ def test_in_flight_changes_nothing(problem, rules, in_flight):
 def test_the_driver_keeps_at_most_so_many_in_flight(problem, rules):
     engine = ScriptedEngine(lambda request: ())
     rollouts = [sample_naive(Problem(f"p{n}", problem.question, "1"), 1.0, 2, rules) for n in range(9)]
-    for _ in drive(rollouts, engine, 4):
-        assert len(engine.waiting) <= 4
+    waiting = []
+    advance = engine.advance
+    engine.advance = lambda: (waiting.append(len(engine.waiting)), advance())[1]
+    assert len(list(drive(rollouts, engine, 4))) == 9
+    assert waiting == [4, 4, 4, 4, 1, 1]
 
 
 def test_arms_have_their_pairs(problem, rules):

@@ -76,7 +76,27 @@ def test_only_tokens_after_the_fork_count(tree):
         assert min(pair.chosen) == len(prompt) + kept
 
 
-def test_chosen_and_rejected_share_the_kept_ids():
-    tree = make_tree([[11, 12], [13], [14]], [(2, [[15], [16]])])
-    assert tree.whole(tree.branches[0]).ids[:3] == tree.trunk.ids[:3] == (11, 12, 13)
-    assert tree.branches[0].is_step_controlled
+@given(tree=TREES)
+def test_chosen_and_rejected_share_the_kept_ids(tree):
+    """In the row: the first counted token of both stands at the same place and is predicted from the same kept token."""
+    prompt = (1, 2, 3)
+    row = render(tree, prompt, END)
+    for branch, pair in zip(tree.branches, row.pairs, strict=True):
+        first = len(prompt) + sum(len(step.ids) for step in tree.trunk.steps[: branch.fork])
+        for side in (pair.chosen, pair.rejected):
+            assert row.positions[side[0]] == first
+            assert row.predictors[side[0]] == first - 1
+            assert row.shared[side[0]] <= first
+        assert row.shared[pair.rejected[0]] == first
+        assert branch.is_step_controlled == (branch.fork > 0)
+
+
+def test_a_row_by_hand():
+    """Prompt 1 2, trunk 11 12 | 13, one branch after the first step: 15 16."""
+    row = render(make_tree([[11, 12], [13]], [(1, [[15, 16]])]), (1, 2), END)
+    assert row.ids == (1, 2, 11, 12, 13, END, 15, 16, END)
+    assert row.positions == (0, 1, 2, 3, 4, 5, 4, 5, 6)
+    assert row.segments == (0, 0, 0, 0, 0, 0, 1, 1, 1)
+    assert row.predictors == (-1, 0, 1, 2, 3, 4, 3, 6, 7)
+    assert (row.pairs[0].chosen, row.pairs[0].rejected) == ((4, 5), (6, 7, 8))
+    assert row.trunk == (2, 3, 4, 5)

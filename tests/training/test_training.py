@@ -166,11 +166,12 @@ def test_reference_log_probs_are_computed_once(base, trees, questions, story_cod
     """A second time the model is not asked; another model or other rows are computed anew."""
     rows = [render(tree, story_codec.prompt(questions[tree.problem]), story_codec.end_id) for tree in trees]
     model = load_model(base)
-    first = cached_reference(tmp_path, "model-a", model, rows, 500)
-    assert cached_reference(tmp_path, "model-a", None, rows, 9000) == first
-    cached_reference(tmp_path, "model-b", model, rows, 500)
-    cached_reference(tmp_path, "model-a", model, rows[1:], 500)
-    assert len(list(tmp_path.iterdir())) == 3
+    cache = tmp_path / "reference"
+    first = cached_reference(cache, "model-a", model, rows, 500)
+    assert cached_reference(cache, "model-a", None, rows, 9000) == first
+    cached_reference(cache, "model-b", model, rows, 500)
+    cached_reference(cache, "model-a", model, rows[1:], 500)
+    assert len(list(cache.iterdir())) == 3
     assert [len(values) for values in first] == [len(row.pairs) for row in rows]
     budgets = [reference_log_probs(load_model(base), rows, budget) for budget in (1, 10**6)]
     for one, other in zip(*budgets, strict=True):
