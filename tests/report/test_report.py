@@ -71,7 +71,7 @@ def test_words_follow_the_intervals(result):
         assert "SCDPO is better than SFT" in text
         assert "not resolved" in text
         assert "SCDPO is better than DPO" not in text
-        assert "9 + 6" in text
+        assert "9 naive + 6 step-controlled pairs" in text
 
 
 def test_without_an_oracle_nothing_is_said_of_steps(result):

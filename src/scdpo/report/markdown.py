@@ -62,7 +62,8 @@ def trained_on(result: Result, name: str) -> str:
         return f"{result.recipe['problems']['sft']} worked solutions"
     if "chosen_solutions" in pairs:
         return f"{pairs['chosen_solutions']} chosen solutions"
-    return f"{pairs['naive']} + {pairs['step_controlled']}" if pairs["step_controlled"] else str(pairs["naive"])
+    controlled = f" + {pairs['step_controlled']} step-controlled" if pairs["step_controlled"] else ""
+    return f"{pairs['naive']} naive{controlled} pairs"
 
 
 def difference_rows(result: Result) -> list[tuple[str, str, str]]:
