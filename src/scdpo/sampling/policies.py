@@ -42,9 +42,9 @@ class SamplingRules:
         try:
             prompt = self.codec.prompt(problem.question)
         except ModelError:
-            return "the question has words that the tokenizer does not know"
+            return "words in the question that the tokenizer does not know"
         if len(prompt) + self.max_new_tokens > self.context:
-            return "the question and its solution may exceed the context"
+            return "a question too long for the context"
         return None
 
     def is_preferred(self, solution: Solution) -> bool:
