@@ -80,5 +80,6 @@ def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
 
     counted = sum(len(pair.chosen) + len(pair.rejected) for row in rendered for pair in row.pairs)
     assert batch["completion_mask"].sum().item() == counted, "TRL counts the same tokens"
-    assert ours == pytest.approx(theirs, rel=1e-5)
+    # Both are float32 sums of up to 400 nats; one token more or less would change the loss a thousand times as much.
+    assert ours == pytest.approx(theirs, rel=1e-4)
     assert abs(ours - 0.693147) > 1e-3, "the models differ, so the loss says something"

@@ -19,11 +19,15 @@ MAX_VALUE = 99
 MAX_CHANGE = 12
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
-    "given": ("{v} has {n} {items}.", "{v} starts with {n} {items}."),
-    "more": ("{v} has {n} more than {r}.", "{v} is {n} ahead of {r}."),
-    "fewer": ("{v} has {n} fewer than {r}.", "{v} is {n} behind {r}."),
-    "times": ("{v} has {n} times as many as {r}.", "{v} has {n} for each one of {r}."),
-    "part": ("{v} has 1 for every {n} of {r}.", "{v} has one of {n} equal parts of {r}."),
+    "given": ("{v} has {n} {items}.", "{v} starts with {n} {items}.", "There are {n} {items} in the bag of {v}."),
+    "more": ("{v} has {n} more than {r}.", "{v} is {n} ahead of {r}.", "{v} beats {r} by {n}."),
+    "fewer": ("{v} has {n} fewer than {r}.", "{v} is {n} behind {r}.", "{v} falls short of {r} by {n}."),
+    "times": ("{v} has {n} times as many as {r}.", "{v} has {n} for each one of {r}.", "{v} has what {r} has, {n} times over."),
+    "part": (
+        "{v} has 1 for every {n} of {r}.",
+        "{v} has one of {n} equal parts of {r}.",
+        "{v} has what {r} has divided by {n}.",
+    ),
 }
 DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} lost {n} {others}.")
 RELATIONS = ("more", "fewer", "times", "part")
