@@ -23,7 +23,7 @@ STAGE_HELP = {
     "report": "write results.json, report.md and report.html",
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
-DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "inline_container.cc")
+DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 

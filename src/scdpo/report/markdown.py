@@ -41,7 +41,7 @@ def markdown_page(result: Result) -> str:
         "## Wrong answers\n\nShare of a model's wrong answers by the kind of the first wrong step (step oracle).\n",
         table(error_head(result), error_rows(result)),
         "Share of a model's wrong answers by the place of the first wrong step.\n",
-        place_table(result),
+        table(place_head(result), place_rows(result)) if error_places(result) else f"{UNJUDGED}\n",
         "## Data\n",
         table(["what", "count"], data_rows(result)),
         "## Stage times\n",
@@ -101,9 +101,8 @@ def error_places(result: Result) -> list[int]:
     return sorted({place for errors in result.errors.values() for place in errors.by_step})
 
 
-def place_table(result: Result) -> str:
-    places = error_places(result)
-    return table(["model", *(f"step {place}" for place in places)], place_rows(result)) if places else f"{UNJUDGED}\n"
+def place_head(result: Result) -> list[str]:
+    return ["model", *(f"step {place}" for place in error_places(result))]
 
 
 def place_rows(result: Result) -> list[list[str]]:

@@ -20,6 +20,7 @@ from scdpo.report.markdown import (
     error_head,
     error_places,
     error_rows,
+    place_head,
     place_rows,
 )
 from scdpo.report.result import LABELS, READING, Result, headline
@@ -54,9 +55,7 @@ def html_page(result: Result) -> str:
         if any(kinds.values())
         else "",
         error_table=table(error_head(result), error_rows(result)),
-        place_table=table(["model", *(f"step {place}" for place in error_places(result))], place_rows(result))
-        if error_places(result)
-        else f"<p>{UNJUDGED}</p>",
+        place_table=table(place_head(result), place_rows(result)) if error_places(result) else f"<p>{UNJUDGED}</p>",
         data_table=table(["what", "count"], data_rows(result)),
         training_charts="".join(
             f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)

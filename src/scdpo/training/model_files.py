@@ -42,7 +42,7 @@ def check_model(path: str | Path) -> None:
 
     Raises ModelError.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from transformers import AutoConfig
 
     _load(AutoConfig, path)
@@ -51,7 +51,7 @@ def check_model(path: str | Path) -> None:
         try:
             with safe_open(str(file), framework="numpy"):
                 pass
-        except Exception as error:  # the library's own type is none of Python's
+        except (SafetensorError, OSError) as error:
             raise ModelError(f"cannot read {file}: {error}; copy the model again") from error
 
 
