@@ -123,8 +123,8 @@ def test_running_again_changes_nothing(finished, capsys, small_options):
 
 
 def test_two_workers_and_kill_nine_give_the_same_bytes(finished, tmp_path, small_options):
-    """Killed with SIGKILL inside two trainings and in sampling, forking and evaluation, and continued, with two workers: records,
-    weights and results equal those of one worker that was never interrupted."""
+    """Killed with SIGKILL inside two trainings and in sampling, forking and evaluation, and continued, with two workers:
+    records, weights and results equal those of one worker that was never interrupted."""
     folder = tmp_path / "two"
     command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *small_options]
     inside_sft, inside_scdpo = (f"models/{name}.checkpoints/checkpoint-*" for name in ("sft", "scdpo"))
