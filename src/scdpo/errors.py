@@ -24,3 +24,7 @@ class ModelError(ScdpoError):
 
 class RunError(ScdpoError):
     """A run directory that cannot be used for what was asked."""
+
+
+class GradingError(ScdpoError):
+    """Answers that cannot be read for grading, or a grader that does not start."""

@@ -1,33 +1,67 @@
-"""Is this solution right? Correct, wrong or undecided, with the reason.
+"""Is this answer right? Correct, wrong or undecided, with the answer found, the rule that decided, and the reason.
 
-Undecided is for whatever cannot be trusted as a mistake: cut off, garbled, without an answer. Knows no model.
+Undecided is for whatever cannot be trusted as a mistake: cut off, garbled, without an answer, not comparable, too costly to
+compare. Knows no model.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from functools import lru_cache
 
-from scdpo.grading.answers import final_answer, same_answer
+from scdpo.grading.comparison import Ask, compare
+from scdpo.grading.extraction import STATED, extract
+from scdpo.grading.symbolic import SymbolicGrader
 from scdpo.solutions.solution import FinishReason, Solution
 from scdpo.solutions.verdict import Verdict
 
 REPEATS = 4
+LONGEST_TEXT = 200_000
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
+MARKUP = re.compile(r"\\(?:begin|end)\{[^}]*\}|\\\[|\\\]|\$\$|```\w*|[^\w]*|\\hline")
 
 
-def grade(text: str, gold: str, finish: FinishReason = "end") -> Verdict:
-    """The verdict on a solution's text against the gold answer."""
+def grade(
+    prediction: str, gold: str, full_text: bool = False, finish: FinishReason = "end", ask: Ask | None = None
+) -> Verdict:
+    """The verdict on an answer, or with `full_text` on a whole solution, against the gold answer.
+
+    gold may itself be a solution that states its answer (in a box, after `####`). finish: "length" for a solution that ran
+    out of tokens, which is undecided. ask: who compares mathematics; a worker process of this one by default.
+    Raises GradingError where that worker does not start.
+    """
+    if len(prediction) > LONGEST_TEXT:
+        return Verdict("undecided", None, f"a text of over {LONGEST_TEXT:,} characters")
+    found = extract(prediction, whole=not full_text)
+    answer = found.text if found else None
     if finish == "length":
-        return Verdict("undecided", final_answer(text), "ran out of tokens")
-    flaw = garbled(text)
+        return Verdict("undecided", answer, "ran out of tokens")
+    flaw = garbled(prediction) if full_text else _broken(prediction)
     if flaw:
-        return Verdict("undecided", final_answer(text), f"garbled: {flaw}")
-    answer = final_answer(text)
-    if answer is None:
+        return Verdict("undecided", answer, f"garbled: {flaw}")
+    if found is None:
         return Verdict("undecided", None, "no final answer")
-    same = same_answer(answer, gold)
-    if same is None:
-        return Verdict("undecided", answer, "the answer cannot be compared with the gold one")
-    return Verdict("correct", answer) if same else Verdict("wrong", answer, "another answer")
+    if not found.text:
+        return Verdict("undecided", None, "an empty answer", found.rule)
+    expected = extract(gold, whole=True)
+    if expected is None or not expected.text:
+        return Verdict("undecided", answer, "no gold answer")
+    match = compare(found.text, expected.text, ask or default_grader().ask)
+    rule = f"{found.rule}: {match.rule}"
+    if match.same:
+        return Verdict("correct", answer, rule=rule)
+    if match.same is None:
+        return Verdict("undecided", answer, match.reason or "the answer cannot be compared with the gold one", rule)
+    if found.rule == "last number":
+        return Verdict("undecided", answer, "no stated answer, and the last number is another", rule)
+    return Verdict("wrong", answer, match.reason or "another answer", rule)
+
+
+@lru_cache(maxsize=1)
+def default_grader() -> SymbolicGrader:
+    """The symbolic grader that this process shares."""
+    return SymbolicGrader()
 
 
 def garbled(text: str) -> str | None:
@@ -35,20 +69,31 @@ def garbled(text: str) -> str | None:
 
     A raised temperature can end in noise; such a text teaches nothing about mathematics (paper, section 3.1).
     """
-    if any(character == "\ufffd" or (ord(character) < 32 and character not in "\n\t\r") for character in text):
-        return "broken characters"
+    broken = _broken(text)
+    if broken:
+        return broken
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    answers = [index for index, line in enumerate(lines) if line.startswith("####")]
-    if len(answers) > 1:
-        return "several final answers"
-    if answers and answers[0] != len(lines) - 1:
-        return "text after the final answer"
-    if any(lines.count(line) >= REPEATS for line in set(lines)):
-        return f"a step repeated {REPEATS} times or more"
+    if "\\boxed" not in text:
+        answers = [index for index, line in enumerate(lines) if re.match(r"####\s*[^\s#]", line) or line == "####"]
+        stated = [index for index in answers if not re.match(r"####\s*[*]*[A-Za-z\d]+[.):]?\s+\w", lines[index])]
+        if len(stated) > 1:
+            return "several final answers"
+        if stated and any(not STATED.search(line) for line in lines[stated[0] + 1 :]):
+            return "text after the final answer"
+    counts: dict[str, int] = {}
+    for line in lines:
+        counts[line] = counts.get(line, 0) + 1
+        if counts[line] >= max(REPEATS, len(lines) / 4) and not MARKUP.fullmatch(line):
+            return f"a step repeated {REPEATS} times or more"
     return None
 
 
+def _broken(text: str) -> str | None:
+    return "broken characters" if CONTROL.search(text) else None
+
+
 def is_preferred(solution: Solution, banned: Collection[str]) -> bool:
-    """Whether a solution may be a chosen one: correct, and free of words like "error" and "apolog" (section 3.1)."""
+    """Whether a solution may be a chosen one: correct by a stated answer, and free of words like "error" (section 3.1)."""
     text = solution.text.casefold()
-    return solution.verdict.is_correct and not any(word.casefold() in text for word in banned)
+    verdict = solution.verdict
+    return verdict.is_correct and not verdict.is_guess and not any(word.casefold() in text for word in banned)

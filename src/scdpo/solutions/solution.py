@@ -83,7 +83,7 @@ def steps_to_json(steps: tuple[Step, ...], verdict: Verdict) -> dict[str, Any]:
     """Graded steps as plain JSON values, the part that solutions and branches share."""
     return {
         "steps": [step.to_json() for step in steps],
-        "verdict": {"outcome": verdict.outcome, "extracted": verdict.extracted, "reason": verdict.reason},
+        "verdict": verdict.to_json(),
     }
 
 

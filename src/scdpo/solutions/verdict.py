@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Outcome = Literal["correct", "wrong", "undecided"]
 
@@ -12,13 +12,15 @@ Outcome = Literal["correct", "wrong", "undecided"]
 class Verdict:
     """Whether a solution's answer is right, and why one thinks so.
 
-    extracted: the answer found in the text, None where there is none; reason: a few words, empty for "correct".
-    Undecided solutions are counted by reason and never become training samples (design.md, invariant 3).
+    extracted: the answer found in the text, None where there is none; rule: how it was found and compared ("box: number"),
+    empty where no rule came to decide; reason: a few words, empty for "correct". Undecided solutions are counted by reason
+    and never become training samples (design.md, invariant 3).
     """
 
     outcome: Outcome
     extracted: str | None = None
     reason: str = ""
+    rule: str = ""
 
     @property
     def is_correct(self) -> bool:
@@ -27,3 +29,12 @@ class Verdict:
     @property
     def is_wrong(self) -> bool:
         return self.outcome == "wrong"
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether the answer is only the last number of a text that states none."""
+        return self.rule.startswith("last number")
+
+    def to_json(self) -> dict[str, Any]:
+        record = {"outcome": self.outcome, "extracted": self.extracted, "reason": self.reason}
+        return record | ({"rule": self.rule} if self.rule else {})

@@ -1,0 +1,201 @@
+"""Answers as one plain LaTeX form: wrappers, spacing commands, unicode signs and spelling variants removed.
+
+`clean` changes how an answer is written and never what it says. Knows no values (see numbers and exact).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+SIGNS = {
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": r"\times ",
+    "✕": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "÷": "/",
+    "⁄": "/",
+    "∕": "/",
+    "∶": ":",
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "≤": r"\le ",
+    "⩽": r"\le ",
+    "≥": r"\ge ",
+    "⩾": r"\ge ",
+    "≠": r"\ne ",
+    "±": r"\pm ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "∅": r"\emptyset ",
+    "θ": r"\theta ",
+    "α": r"\alpha ",
+    "β": r"\beta ",
+    "φ": r"\phi ",
+    "ϕ": r"\phi ",
+    "λ": r"\lambda ",
+    "√": r"\sqrt",
+    "∛": r"\sqrt[3]",
+    "°": r"^\circ ",
+    "º": r"^\circ ",
+    "、": ",",
+    "。": ".",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "′": "'",
+    "ℝ": r"\mathbb{R}",
+    "ℤ": r"\mathbb{Z}",
+    "ℕ": r"\mathbb{N}",
+}
+TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|rm|bm|boldsymbol)\s*\{([^{}]*)\}")
+STYLE = re.compile(
+    r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg"
+    r"|middle|bf|rm|it|boldmath|mathstrut|strut|phantom\s*\{[^{}]*\})(?![a-zA-Z])"
+)
+SPACING = re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z])|hspace\s*\{[^{}]*\}|thinspace(?![a-zA-Z])|enspace(?![a-zA-Z]))|~|\\$")
+THIN_DIGITS = re.compile(r"(?<=\d)(,?)(?:\\[,;:!> ]|\{,\}|\{\\,\}|\s*\\!\s*|~)\s*(?=\d{3}(?!\d))")
+FRACTIONS = re.compile(r"\\[dtcx]frac(?![a-zA-Z])")
+FRACTION = re.compile(r"\\frac\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))")
+ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d|[a-zA-Z]|\\[a-zA-Z]+))")
+UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?)")
+BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
+FUNCTIONS = re.compile(r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity)(?![a-zA-Z])")
+SYNONYMS = (
+    (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
+    (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge "),
+    (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne "),
+    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"\\(?:lbrace)(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\(?:rbrace)(?![a-zA-Z])"), r"\\}"),
+    (re.compile(r"\\(?:varnothing|empty)(?![a-zA-Z])"), r"\\emptyset "),
+    (re.compile(r"\\colon(?![a-zA-Z])"), ":"),
+    (re.compile(r"\\div(?![a-zA-Z])"), "/"),
+    (re.compile(r"\\(?:degree|degrees)(?![a-zA-Z])"), r"^\\circ "),
+    (re.compile(r"\^\s*\{\s*\\circ\s*\}"), r"^\\circ "),
+    (re.compile(r"\\(?:mathbb\s*\{\s*([RZNQC])\s*\}|([RZNQC])(?![a-zA-Z]))"), r"\\mathbb{\1\2}"),
+    (re.compile(r"\\(?:ast|star)(?![a-zA-Z])"), r"\\cdot "),
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"<="), r"\\le "),
+    (re.compile(r">="), r"\\ge "),
+    (re.compile(r"!="), r"\\ne "),
+    (re.compile(r"\\overline\s*\{\s*([A-Z]{2,})\s*\}"), r"\1"),
+    (re.compile(r"(?<=\\\\)\s*\[[\d.]+\s*[a-z]{2}\]"), " "),
+    (re.compile(r"\\begin\{[bvBV]?(?:small)?matrix\}"), r"\\begin{pmatrix}"),
+    (re.compile(r"\\end\{[bvBV]?(?:small)?matrix\}"), r"\\end{pmatrix}"),
+)
+REMARK = re.compile(
+    r"\s*\\?\(?\\pmod\s*(?:\{[^{}]*\}|\w+)\)?$|\s*\(\s*\\?(?:mod|bmod)(?![a-z])[^()]*\)$"
+    r"|(?<=\S)\s*\(\s*[A-Za-z][A-Za-z ,'-]{2,}\)$|<\|?/?[a-z][\w ]{0,19}\|?>$"
+)
+CLOSING_MARKS = " \t\n.,;:!?"
+
+
+def clean(answer: str) -> str:
+    """An answer in one plain form; two answers that differ only in writing come out equal (up to white space)."""
+    text = answer.strip()
+    if text.isascii() and text.isalnum():
+        return text
+    text = _plain_signs(text)
+    text = _unwrap(text)
+    text = TEXT.sub(_text_content, text)
+    text = THIN_DIGITS.sub(r"\1", text)
+    text = FRACTIONS.sub(r"\\frac", text)
+    text = STYLE.sub(" ", text)
+    text = text.replace(r"\%", "%").replace(r"\$", "$ ").replace(r"\#", "#").replace(r"\&", " and ").replace(r"\_", "_")
+    for pattern, replacement in SYNONYMS:
+        text = pattern.sub(replacement, text)
+    text = SPACING.sub(" ", text)
+    text = FUNCTIONS.sub(_function, text)
+    text = FRACTION.sub(_braced_fraction, text)
+    text = ROOT.sub(_braced_root, text)
+    text = re.sub(r"\s+", " ", text).strip()
+    return _trim(text)
+
+
+def _plain_signs(text: str) -> str:
+    """Unicode signs as LaTeX or ASCII; full-width forms as ordinary ones."""
+    if text.isascii():
+        return text
+    text = re.sub("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]", lambda found: " " + unicodedata.normalize("NFKC", found.group()) + " ", text)
+    text = re.sub("([⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+)", lambda found: "^{" + found.group().translate(SUPERSCRIPTS) + "}", text)
+    text = re.sub("([₀₁₂₃₄₅₆₇₈₉]+)", lambda found: "_{" + found.group().translate(SUBSCRIPTS) + "}", text)
+    text = UNICODE_ROOT.sub(r"\\sqrt{\1}", text)
+    for sign in ("º", "°", "′", "⁄"):
+        text = text.replace(sign, SIGNS.get(sign, sign))
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return "".join(SIGNS.get(character, character) for character in text)
+
+
+def _unwrap(text: str) -> str:
+    """The answer without the signs around it: mathematics delimiters, boxes, bold, code, quotes."""
+    while True:
+        before = text
+        text = text.strip().strip("`").strip()
+        for opener, closer in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ('"', '"')):
+            inside = text[len(opener) : len(text) - len(closer)]
+            wrapped = len(text) > len(opener) + len(closer) and text.startswith(opener) and text.endswith(closer)
+            if wrapped and opener not in inside and not inside.endswith("\\"):
+                text = inside
+        boxed = BOXED.fullmatch(text)
+        if boxed and boxed.group(1).count("{") == boxed.group(1).count("}") and "}" not in boxed.group(1).partition("{")[0]:
+            text = boxed.group(1)
+        if text.endswith((".", "。")) and not text.endswith("..."):
+            text = text[:-1]
+        if text == before:
+            break
+    text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
+    text = text.replace("**", "").replace("$$", " ") if "**" in text and not re.search(r"\d\s*\*\*", text) else text
+    return _drop_dollars(text)
+
+
+def _drop_dollars(text: str) -> str:
+    """Without the dollars that delimit mathematics; those before a number are a currency and stay."""
+    places = [match.start() for match in re.finditer(r"(?<!\\)\$", text)]
+    if len(places) < 2 or len(places) % 2:
+        return text
+    for place in reversed(places):
+        text = text[:place] + " " + text[place + 1 :]
+    return text
+
+
+def _text_content(found: re.Match[str]) -> str:
+    return f" {found.group(1)} "
+
+
+def _function(found: re.Match[str]) -> str:
+    name = found.group(1)
+    return {"infinity": r"\infty "}.get(name, f"\\{name} " if name != "sqrt" else r"\sqrt")
+
+
+def _braced_fraction(found: re.Match[str]) -> str:
+    top = found.group(1) if found.group(1) is not None else found.group(2)
+    bottom = found.group(3) if found.group(3) is not None else found.group(4)
+    return rf"\frac{{{top.strip()}}}{{{bottom.strip()}}}"
+
+
+def _braced_root(found: re.Match[str]) -> str:
+    index, inside, single = found.groups()
+    return rf"\sqrt{index or ''}{{{single if inside is None else inside}}}"
+
+
+def _trim(text: str) -> str:
+    """Without closing punctuation; the point of `p.m.` and the sign of a factorial stay."""
+    if text.endswith("..."):
+        return text
+    while text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not re.search(r"[\w)}\]]!$", text):
+        text = text[:-1].rstrip()
+    text = REMARK.sub("", text).rstrip()
+    return text.lstrip(" \t\n:,;=").lstrip() if not text.startswith("=<") else text

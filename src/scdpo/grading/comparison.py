@@ -1,0 +1,378 @@
+"""Whether two answers are the same: exactly where that can be read off, else by asking for symbolic mathematics.
+
+The rules are tried from the surest to the weakest and the first that applies decides. Structures (lists, tuples, sets,
+intervals, matrices) are compared part by part. Knows no process and no model: `ask` is who compares mathematics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations
+
+from scdpo.grading.cleaning import clean
+from scdpo.grading.numbers import read_number
+from scdpo.grading.structures import Structure, read_structure
+from scdpo.grading.units import read_quantity, same_quantity, split_unit
+
+LONGEST_ANSWER = 400
+MOST_UNORDERED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Whether two answers are the same (None: undecided), the rule that decided, and why, where they are not."""
+
+    same: bool | None
+    rule: str
+    reason: str = ""
+
+
+Ask = Callable[[str, str], Match]
+"""Compares two pieces of mathematics, prediction first."""
+
+LETTER = re.compile(r"\(?\s*([A-J])\s*[).:]?")
+LABELLED = re.compile(r"(?:(?:option|choice|answer|选项?)\s*)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:])\s*(.*)", re.IGNORECASE | re.DOTALL)
+NAMED_CHOICE = re.compile(r"(?:option|choice|answer|选项?)\s*\(?\s*([A-J])\s*\)?", re.IGNORECASE)
+BASE = re.compile(r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)")
+BASE_NAMES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"} | {
+    "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hexadecimal": "16"
+}  # fmt: skip
+CLOCK = re.compile(
+    r"(?:at\s+)?(\d{1,2})\s*(?:[:：]\s*(\d{2})(?:\s*[:：]\s*(\d{2}))?)?\s*"
+    r"(a\.?\s?m\.?|p\.?\s?m\.?|o'clock|noon|midnight|in the morning|in the afternoon|in the evening|at night)?\s*"
+    r"(a\.?\s?m\.?|p\.?\s?m\.?)?",
+    re.IGNORECASE,
+)
+CHINESE_CLOCK = re.compile(r"(上午|早上|凌晨|下午|晚上|中午)?\s*(\d{1,2})\s*[时点:](?:钟|整)?\s*(?:(\d{1,2})\s*分?|(半))?")
+RATIO = re.compile(r"\s*(?::|\bto\b|比)\s*")
+ASSIGNMENT = re.compile(r"\s*((?:\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)", re.DOTALL)
+WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
+MEMBER = re.compile(r"\s*\\?[a-zA-Z](?:\([a-z]\))?\s*\\in(?![a-zA-Z])\s*")
+EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
+WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
+SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
+STOP_WORDS = frozenset("the a an on in at is it its of are to be".split())
+# `15 i` is one product; Math-Verify would take the letter for a unit.
+APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
+DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\\circ")
+TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
+
+
+def compare(prediction: str, gold: str, ask: Ask) -> Match:
+    """Whether the answer `prediction` is `gold`, both as they were extracted."""
+    if max(len(prediction), len(gold)) > LONGEST_ANSWER:
+        same = prediction.strip() == gold.strip()
+        return Match(True, "same text") if same else Match(None, "too long", f"an answer of over {LONGEST_ANSWER} characters")
+    return _compare(clean(prediction), clean(gold), ask)
+
+
+def _compare(prediction: str, gold: str, ask: Ask) -> Match:
+    prediction, gold = _exact_side(prediction), _exact_side(gold)
+    if not prediction or not gold:
+        return Match(None, "empty", "an empty answer")
+    if squeeze(prediction) == squeeze(gold):
+        return Match(True, "same text")
+    for rule in (_choices, _times, _quantities, _bases, _ratios, _structures, _assignments, _texts):
+        match = rule(prediction, gold, ask)
+        if match is not None:
+            return match
+    return _mathematics(prediction, gold, ask)
+
+
+def _exact_side(text: str) -> str:
+    """`2\\sqrt{3} \\approx 3.46` states the exact value too; `x \\approx 3.46` does not."""
+    exact, _, rounded = text.partition(r"\approx")
+    return exact.strip() if len(exact.strip()) > 1 or exact.strip().isdigit() else rounded.strip() or text
+
+
+def squeeze(text: str) -> str:
+    """A text without the white space and braces that change nothing."""
+    text = re.sub(r"\s*([^\w\s])\s*", r"\1", text)
+    text = re.sub(r"(?<=[^A-Za-z\d])\s+|\s+(?=[^A-Za-z\d])|(?<=\d)\s+(?=[A-Za-z])", "", text)
+    text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
+    return text.removeprefix("+")
+
+
+def _decided(same: bool | None, rule: str, open_reason: str) -> Match:
+    return Match(same, rule, "" if same else open_reason if same is None else "another answer")
+
+
+def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Choice letters: `(C)`, `C.`, `Option C`, `(C) 12` against `C`; the content where the gold answer has no letter."""
+    expected = LETTER.fullmatch(gold)
+    if not expected:
+        labelled = LABELLED.fullmatch(prediction)
+        has_content = labelled and labelled.group(3).strip() and not LABELLED.fullmatch(gold)
+        return _compare(labelled.group(3).strip(), gold, ask) if labelled and has_content else None
+    named = NAMED_CHOICE.fullmatch(prediction) or LETTER.fullmatch(prediction.strip().upper() if len(prediction) <= 3 else prediction)
+    labelled = LABELLED.fullmatch(prediction)
+    if named:
+        letter = named.group(1)
+    elif labelled:
+        letter = labelled.group(1) or labelled.group(2)
+    else:
+        return None
+    return _decided(letter.upper() == expected.group(1), "choice", "")
+
+
+def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Numbers, with units, currencies, percent signs and words around them."""
+    first, second = read_quantity(_value_of(prediction, gold)), read_quantity(_value_of(gold, prediction))
+    if first is None or second is None:
+        comma = re.fullmatch(r"([-+]?\d+),(\d+)", prediction)
+        if comma and second is not None and second.number.value.denominator != 1:
+            number = read_number(f"{comma.group(1)}.{comma.group(2)}")
+            return Match(True, "number") if number and number.value == second.number.value else None
+        return None
+    same, rule = same_quantity(first, second)
+    reason = "the units may explain the difference" if rule == "unit" else "the gold answer is a rounding of this one"
+    return _decided(same, rule, reason)
+
+
+def _value_of(text: str, other: str) -> str:
+    """The right side of `x = 5` and of `Total: 5`, where the other answer names nothing."""
+    if EQUALS.search(other) or RELATION.search(text):
+        return text
+    if "=" in text:
+        last = EQUALS.split(text)[-1].strip()
+        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(EQUALS.split(text)[0].strip())
+        return last if named and "," not in text.replace(last, "") else text
+    words = WORDY_LEFT.match(text)
+    return text[words.end() :] if words else text
+
+
+def _bases(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Numerals with a base (`1010_2`); a base that one of them leaves out is taken to be the other's."""
+    expected = BASE.fullmatch(gold)
+    found = BASE.fullmatch(prediction)
+    digits, base = _numeral(gold, expected)
+    other_digits, other_base = _numeral(prediction, found)
+    if base is None and other_base is None:
+        return None
+    if digits is None or other_digits is None:
+        return None
+    if base is not None and other_base is not None and base != other_base:
+        same_value = _value_in(digits, base) == _value_in(other_digits, other_base)
+        return _decided(None if same_value else False, "base", "the same value in another base")
+    if digits == other_digits:
+        return Match(True, "base") if base else Match(None, "base", "a base, and the gold answer names none")
+    value = _value_in(digits, base or "10") == _value_in(other_digits, other_base or "10")
+    return _decided(None if value else False, "base", "the same value in another base")
+
+
+def _numeral(text: str, match: re.Match[str] | None) -> tuple[str | None, str | None]:
+    """Digits and base (None where none is given) of a numeral; digits None where it is none."""
+    if match:
+        base = next(group for group in match.groups()[1:] if group)
+        base = BASE_NAMES.get(base.casefold(), base)
+        return (match.group(1).upper().lstrip("0") or "0", base) if base.isdigit() and 2 <= int(base) <= 36 else (None, None)
+    plain = text.replace(" ", "").replace(",", "")
+    return (plain.upper().lstrip("0") or "0", None) if re.fullmatch(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?", plain) else (None, None)
+
+
+def _value_in(digits: str, base: str) -> int | None:
+    try:
+        return int(digits, int(base))
+    except ValueError:
+        return None
+
+
+def _times(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Times of the day; a missing a.m. or p.m. is no mistake, the other one is."""
+    first, second = read_clock(prediction), read_clock(gold)
+    if first is None or second is None or not (first[2] or second[2]):
+        return None
+    (minutes, half, _), (expected, expected_half, _) = first, second
+    if half and expected_half:
+        return _decided(minutes == expected, "clock", "")
+    return _decided(minutes % 720 == expected % 720, "clock", "")
+
+
+def read_clock(text: str) -> tuple[int, bool, bool] | None:
+    """(seconds of the day / 60, whether the half of the day is known, whether the text can only be a time), or None."""
+    chinese = CHINESE_CLOCK.fullmatch(text)
+    if chinese and not text.isascii():
+        hour, minute = int(chinese.group(2)), 30 if chinese.group(4) else int(chinese.group(3) or 0)
+        day_part = chinese.group(1)
+        if day_part in ("下午", "晚上") and hour < 12:
+            hour += 12
+        return (hour * 60 + minute, bool(day_part) or hour > 12, True) if hour < 25 and minute < 60 else None
+    match = CLOCK.fullmatch(text)
+    if not match or not (match.group(2) or match.group(4)):
+        return None
+    hour, minute = int(match.group(1)), int(match.group(2) or 0)
+    if hour > 24 or minute > 59:
+        return None
+    words = " ".join(part for part in match.groups()[3:] if part).casefold().replace(".", "").replace(" ", "")
+    afternoon = any(word in words for word in ("pm", "noon", "evening", "night")) and "midnight" not in words
+    morning = any(word in words for word in ("am", "morning", "midnight"))
+    if afternoon and hour < 12:
+        hour += 12
+    if morning and hour == 12:
+        hour = 0
+    return hour * 60 + minute, afternoon or morning or hour > 12, bool(words)
+
+
+def _ratios(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """`3:4`, `3 to 4`, `3/4`: equal as quotients. Two that read as times (`1:10`, `3:30`) must be equal as they stand."""
+    if not RATIO.search(prediction) and not RATIO.search(gold):
+        return None
+    first, second = _proportions(prediction), _proportions(gold)
+    if first is None or second is None:
+        return None
+    same = first == second
+    if same and (prediction.isdigit() or gold.isdigit()):
+        return Match(None, "ratio", "a ratio against a whole number")
+    times = read_clock(prediction), read_clock(gold)
+    if None not in times and same:
+        return _decided(True if times[0] == times[1] else None, "ratio", "equal as ratios, different as times")
+    return _decided(same, "ratio", "")
+
+
+def _proportions(text: str) -> tuple[Fraction, ...] | None:
+    """The terms of a ratio, as parts of the last one; a single number is its ratio to 1."""
+    terms = [read_number(part) for part in RATIO.split(text)]
+    values = [term.value for term in terms if term]
+    if len(values) != len(terms) or not values[-1]:
+        return None
+    return tuple(value / values[-1] for value in values) if len(values) > 1 else (values[0], Fraction(1))
+
+
+def _structures(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Lists, tuples, sets, intervals, unions and matrices, part by part."""
+    first, second = read_structure(_inside(prediction)), read_structure(_inside(gold))
+    if first is None or second is None:
+        return _single_against_list(prediction, gold, first, second, ask)
+    return compare_structures(first, second, ask)
+
+
+def _inside(text: str) -> str:
+    """What stands behind `x \\in`."""
+    member = MEMBER.match(text)
+    return text[member.end() :] if member else text
+
+
+def _single_against_list(
+    prediction: str, gold: str, first: Structure | None, second: Structure | None, ask: Ask
+) -> Match | None:
+    """One number against several: another answer. A set of one is its element."""
+    several, one = (first, gold) if first else (second, prediction)
+    if several is None:
+        return None
+    if len(several.parts) == 1 and several.kind in ("set", "list"):
+        return _compare(several.parts[0], gold, ask) if first else _compare(prediction, several.parts[0], ask)
+    if read_quantity(one):
+        return Match(False, several.kind, f"a {several.kind} against a single number")
+    return None
+
+
+def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
+    """Part by part; in any order for lists and sets. A bare list is also the tuple or the set of the same parts."""
+    if not _may_equal(first, second):
+        return Match(False, first.kind, f"a {first.kind}, and the gold answer is a {second.kind}")
+    if first.rows != second.rows or len(first.parts) != len(second.parts):
+        return Match(False, second.kind, "another number of parts")
+    unordered = first.kind in ("list", "set", "union") and second.kind in ("list", "set", "union")
+    rule = second.kind
+    match = _all_parts(first.parts, second.parts, rule, ask)
+    if match.same or not unordered:
+        return match
+    if len(first.parts) > MOST_UNORDERED:
+        return match if match.same is None else _unordered_by_text(first.parts, second.parts, rule, ask)
+    undecided = None
+    table = {(p, g): _compare(p, g, ask) for p in first.parts for g in second.parts}
+    for order in permutations(second.parts):
+        pairs = [table[p, g].same for p, g in zip(first.parts, order, strict=True)]
+        if all(pairs):
+            return Match(True, rule)
+        if False not in pairs:
+            undecided = Match(None, rule, "parts that cannot be compared")
+    return undecided or Match(False, rule, "another answer")
+
+
+def _unordered_by_text(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:
+    """Long lists: each part takes the first equal one that is left."""
+    left = list(second)
+    for part in first:
+        equal = next((other for other in left if _compare(part, other, _refuse).same), None)
+        if equal is None:
+            return Match(None, rule, "a long list whose parts were not all found")
+        left.remove(equal)
+    return Match(True, rule)
+
+
+def _refuse(prediction: str, gold: str) -> Match:
+    return Match(None, "symbolic", "not asked")
+
+
+def _may_equal(first: Structure, second: Structure) -> bool:
+    if first.kind == second.kind:
+        return first.opening == second.opening and first.closing == second.closing
+    kinds = {first.kind, second.kind}
+    return "list" in kinds and kinds <= {"list", "tuple", "set"}
+
+
+def _all_parts(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:
+    undecided = None
+    for part, expected in zip(first, second, strict=True):
+        match = _compare(part, expected, ask)
+        if match.same is False:
+            return Match(False, rule, "another answer")
+        if match.same is None:
+            undecided = Match(None, rule, match.reason)
+    return undecided or Match(True, rule)
+
+
+def _assignments(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """`x = 5` is `5` where the other one names nothing; chains (`a = b = c`) stand for their end."""
+    first, second = ASSIGNMENT.fullmatch(prediction), ASSIGNMENT.fullmatch(gold)
+    if RELATION.search(prediction) or RELATION.search(gold) or "," in prediction + gold:
+        return None
+    if first and second and squeeze(first.group(1)) == squeeze(second.group(1)):
+        return _compare(EQUALS.split(first.group(2))[-1].strip(), EQUALS.split(second.group(2))[-1].strip(), ask)
+    if first and not EQUALS.search(gold):
+        return _compare(EQUALS.split(first.group(2))[-1].strip(), gold, ask)
+    if second and not EQUALS.search(prediction):
+        return _compare(prediction, EQUALS.split(second.group(2))[-1].strip(), ask)
+    return None
+
+
+def _texts(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """Words: without case, punctuation and small words. One that holds the other is left undecided."""
+    first, second = _words(prediction), _words(gold)
+    if first is None and second is None:
+        return None
+    if first is None or second is None:
+        if read_quantity(prediction) or read_quantity(gold):
+            return Match(None, "text", "words against a number")
+        return None
+    if first == second:
+        return Match(True, "text")
+    if gold.isascii() and len(gold.replace(" ", "")) < 2:
+        return None
+    if "".join(first) in "".join(second) or "".join(second) in "".join(first):
+        return Match(None, "text", "one answer holds the other")
+    return Match(False, "text", "another answer")
+
+
+def _words(text: str) -> tuple[str, ...] | None:
+    """The words of a text that is nothing but words, or None."""
+    if not WORDS.fullmatch(text) or (text.isascii() and len(max(re.findall(r"[A-Za-z]+", text), key=len)) < 2):
+        return None
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return tuple(SINGULAR.sub("", word) for word in words if word not in STOP_WORDS) or tuple(words)
+
+
+def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
+    """What is left: without units at the ends, to whoever knows mathematics."""
+    if TRIGONOMETRY.search(prediction + gold):
+        prediction, gold = (DEGREES.sub(r"(\\frac{\1\\pi}{180})", text) for text in (prediction, gold))
+    (first, unit), (second, gold_unit) = split_unit(prediction), split_unit(gold)
+    if unit or gold_unit:
+        return _compare(first, second, ask)
+    return ask(APART.sub("", prediction), APART.sub("", gold))
+

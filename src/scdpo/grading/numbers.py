@@ -1,0 +1,290 @@
+"""Exact numbers: plain arithmetic read as fractions, and when two numbers are the same answer.
+
+Reads digits, signs, brackets, fractions, powers and factorials of bounded size with its own parser; nothing is ever
+evaluated as code. Works on what `clean` gives.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MOST_BITS = 20_000
+LARGEST_FACTORIAL = 500
+ROUNDED_DECIMALS = 6
+FLOAT_DECIMALS = 9
+FLOAT_TOLERANCE = Fraction(1, 10**9)
+
+TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?: \d{3})+(?![\d/,])(?:\.\d+)?"
+    r"|\d+\.?\d*(?:[eE][-+]?\d{1,4}(?![\d.]))?|\.\d+)|(?P<mark>\\frac(?![a-zA-Z])|\\times(?![a-zA-Z])|\\cdot(?![a-zA-Z])|[-+*/^(){}!\[\]]))\s*"
+)
+REPEATING = re.compile(r"(-?)(\d*)\.(\d*)(?:\\overline\s*\{(\d+)\}|\\(?:dot|bar)\s*\{(\d+)\}|\((\d+)\))")
+ENDLESS = re.compile(r"(-?)(\d*)\.(\d*?)(\d+?)\4{2,}\s*(?:\.\.\.|\\(?:l|c)?dots)")
+MIXED_WORDS = re.compile(r"^(-?\d+) and (\d+/\d+|\\frac\{\d+\}\{\d+\})$")
+PLAIN = re.compile(r"[-+]?\s*(?:\d+|\d{1,3}(?:,\d{3})+)?(?:\.(\d*))?")
+SCIENTIFIC_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
+ONES = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen".split()
+    )
+}
+TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
+PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An exact value. decimals: how many decimals it was written with; None where it was written as no plain decimal."""
+
+    value: Fraction
+    decimals: int | None = None
+
+
+class _NotANumber(Exception):
+    """The text is no arithmetic, or too large a one."""
+
+
+def read_number(text: str) -> Number | None:
+    """The value of a number or of plain arithmetic (`1,234`, `-3/4`, `1\\frac{2}{3}`, `1.5 \\times 10^3`, `thirty-six`), or None."""
+    plain = PLAIN.fullmatch(text)
+    if plain and any(character.isdigit() for character in text):
+        decimals = plain.group(1)
+        digits = text.replace(",", "").replace(" ", "")
+        return Number(Fraction(digits.rstrip(".")), len(decimals) if decimals else 0)
+    repeating = REPEATING.fullmatch(text) or ENDLESS.fullmatch(text)
+    if repeating:
+        return Number(_repeating(*(group for group in repeating.groups() if group is not None)))
+    if not text or not (text[0].isdigit() or text[0] in "+-.(\\{["):
+        value = read_words(text)
+        return None if value is None else Number(value)
+    try:
+        return Number(_Parser(SCIENTIFIC_X.sub(r"\\times ", MIXED_WORDS.sub(r"\1 \2", text))).whole())
+    except (_NotANumber, ZeroDivisionError):
+        return None
+
+
+def _repeating(sign: str, whole: str, fixed: str, period: str) -> Fraction:
+    """The value of whole.fixed with `period` repeated for ever."""
+    value = Fraction(int(whole or "0")) + Fraction(int(fixed or "0"), 10 ** len(fixed))
+    value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
+    return -value if sign else value
+
+
+def same_number(prediction: Number, gold: Number) -> bool | None:
+    """Whether two numbers are the same answer; None where the gold one is itself a rounding of the prediction.
+
+    Equal values are. A decimal of six or more places is also the value that it rounds or cuts off (0.333333 and 1/3; 0.333
+    is not), and two floats of nine or more places may differ by 1e-9 of their size.
+    """
+    if prediction.value == gold.value:
+        return True
+    if _writes(prediction, gold.value) or _writes(gold, prediction.value):
+        return True
+    if max(prediction.decimals or 0, gold.decimals or 0) >= FLOAT_DECIMALS and _close(prediction.value, gold.value):
+        return True
+    finer = prediction.decimals is None or prediction.decimals > (gold.decimals or 0)
+    return None if gold.decimals and finer and _rounds(prediction.value, gold.decimals, gold.value) else False
+
+
+def _writes(decimal: Number, value: Fraction) -> bool:
+    places = decimal.decimals or 0
+    return places >= ROUNDED_DECIMALS and _rounds(value, places, decimal.value)
+
+
+def _rounds(value: Fraction, places: int, shown: Fraction) -> bool:
+    """Whether `value` with `places` decimals, rounded or cut off, is `shown`."""
+    unit = Fraction(1, 10**places)
+    return abs(value - shown) <= unit / 2 or (abs(shown) < abs(value) and value * shown > 0 and abs(value - shown) < unit)
+
+
+def _close(first: Fraction, second: Fraction) -> bool:
+    return abs(first - second) <= FLOAT_TOLERANCE * max(abs(first), abs(second))
+
+
+class _Parser:
+    """Recursive descent over sums, products, powers and fractions; every result stays below MOST_BITS bits."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens: list[str] = []
+        place = 0
+        while place < len(text):
+            match = TOKEN.match(text, place)
+            if not match:
+                raise _NotANumber
+            self.tokens.append(match.group("mark") or match.group("number").replace(",", "").replace(" ", ""))
+            place = match.end()
+        self.place = 0
+        self.depth = 0
+
+    def whole(self) -> Fraction:
+        value = self.sum()
+        if self.place != len(self.tokens):
+            raise _NotANumber
+        return value
+
+    def peek(self) -> str:
+        return self.tokens[self.place] if self.place < len(self.tokens) else ""
+
+    def take(self, expected: str = "") -> str:
+        token = self.peek()
+        if not token or (expected and token != expected):
+            raise _NotANumber
+        self.place += 1
+        return token
+
+    def sum(self) -> Fraction:
+        self.depth += 1
+        if self.depth > 40:
+            raise _NotANumber
+        value = self.product()
+        while self.peek() in ("+", "-"):
+            sign = 1 if self.take() == "+" else -1
+            value = _bounded(value + sign * self.product())
+        self.depth -= 1
+        return value
+
+    def product(self) -> Fraction:
+        value = self.signed()
+        while True:
+            token = self.peek()
+            if token in ("*", "\\times", "\\cdot"):
+                self.take()
+                value = _bounded(value * self.signed())
+            elif token == "/":
+                self.take()
+                value = _bounded(value / self.signed())
+            elif token == "(" and (self.tokens[self.place - 1] == ")" or self.tokens[self.place - 1].isdigit()):
+                value = _bounded(value * self.power())
+            else:
+                return value
+
+    def signed(self) -> Fraction:
+        if self.peek() in ("+", "-"):
+            return (1 if self.take() == "+" else -1) * self.signed()
+        return self.power()
+
+    def power(self) -> Fraction:
+        base = self.atom()
+        if self.peek() == "!":
+            self.take()
+            if base.denominator != 1 or not 0 <= base <= LARGEST_FACTORIAL or self.peek() == "!":
+                raise _NotANumber
+            base = Fraction(math.factorial(int(base)))
+        if self.peek() != "^":
+            return base
+        self.take()
+        exponent = self.signed_exponent()
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if exponent.denominator != 1 or bits * abs(exponent) > MOST_BITS:
+            raise _NotANumber
+        return base ** int(exponent)
+
+    def signed_exponent(self) -> Fraction:
+        """The exponent; a tower of powers is no plain arithmetic."""
+        if self.peek() == "-":
+            self.take()
+            return -self.atom()
+        value = self.atom()
+        if self.peek() == "^":
+            raise _NotANumber
+        return value
+
+    def atom(self) -> Fraction:
+        token = self.take()
+        if token in ("(", "{", "["):
+            value = self.sum()
+            self.take({"(": ")", "{": "}", "[": "]"}[token])
+            return value
+        if token == "\\frac":
+            return self.fraction()
+        if not token[0].isdigit() and token[0] != ".":
+            raise _NotANumber
+        value = _literal(token)
+        return value + self.mixed_part() if value.denominator == 1 and token.isdigit() else value
+
+    def fraction(self) -> Fraction:
+        self.take("{")
+        numerator = self.sum()
+        self.take("}")
+        self.take("{")
+        denominator = self.sum()
+        self.take("}")
+        return _bounded(numerator / denominator)
+
+    def mixed_part(self) -> Fraction:
+        """The fraction that follows a whole number and is added to it (`1\\frac{2}{3}`, `1 2/3`, APE210K's `1(2/3)`), else 0."""
+        rest = self.tokens[self.place : self.place + 7]
+        if len(rest) == 7 and rest[0] == "\\frac" and rest[1::3] == ["{", "{"] and rest[3::3] == ["}", "}"]:
+            parts, length = (rest[2], rest[5]), 7
+        elif len(rest) >= 5 and rest[0] == "(" and rest[2] == "/" and rest[4] == ")":
+            parts, length = (rest[1], rest[3]), 5
+            if not all(part.isdigit() for part in parts) or int(parts[0]) >= int(parts[1]):
+                return Fraction(0)
+        elif len(rest) >= 3 and rest[1] == "/" and rest[0].isdigit():
+            parts, length = (rest[0], rest[2]), 3
+        else:
+            return Fraction(0)
+        if not all(part.isdigit() for part in parts) or not 0 < int(parts[0]) < int(parts[1]):
+            raise _NotANumber
+        self.place += length
+        return Fraction(int(parts[0]), int(parts[1]))
+
+
+def _literal(token: str) -> Fraction:
+    if len(token) > 400:
+        raise _NotANumber
+    mantissa, _, exponent = token.lower().partition("e")
+    if exponent and abs(int(exponent)) > 400:
+        raise _NotANumber
+    return Fraction(token if exponent else mantissa.rstrip("."))
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
+        raise _NotANumber
+    return value
+
+
+def read_words(text: str) -> Fraction | None:
+    """The value of a number in English or Chinese words (`thirty-six`, `two thirds`, `三十六`), or None."""
+    if not text or len(text) > 80:
+        return None
+    if all(character in CHINESE_DIGITS or character in CHINESE_SCALES for character in text):
+        return Fraction(_chinese(text))
+    words = [word for word in re.split(r"[\s-]+", text.casefold()) if word != "and"]
+    part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s"))
+    if part and len(words) <= 3:
+        count = read_words(" ".join(words[:-1])) if words[:-1] not in ([], ["a"], ["one"]) else Fraction(1)
+        return None if count is None else count / part
+    if not words or any(word not in ONES and word not in TENS and word not in SCALES and word != "hundred" for word in words):
+        return None
+    total = group = 0
+    for word in words:
+        if word == "hundred":
+            group = max(1, group) * 100
+        elif word in SCALES:
+            total, group = total + max(1, group) * SCALES[word], 0
+        else:
+            group += ONES.get(word, 0) + TENS.get(word, 0)
+    return Fraction(total + group)
+
+
+def _chinese(text: str) -> int:
+    if all(character in CHINESE_DIGITS for character in text):
+        return int("".join(str(CHINESE_DIGITS[character]) for character in text))
+    total, digit = 0, None
+    for character in text:
+        if character in CHINESE_DIGITS:
+            digit = CHINESE_DIGITS[character]
+        else:
+            total += (1 if digit is None else digit) * CHINESE_SCALES[character]
+            digit = None
+    return total + (digit or 0)
