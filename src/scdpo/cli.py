@@ -8,11 +8,13 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from scdpo import __version__
 from scdpo.errors import RecipeError, ScdpoError
+from scdpo.solutions.splitting import FORMATS
 
 STAGE_HELP = {
     "sft": "fine-tune the model that sampling and the trainings start from",
@@ -24,6 +26,7 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
+ALONE = ("grade", "steps", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -42,10 +45,44 @@ def parser() -> argparse.ArgumentParser:
         if name == "sft":
             stage.add_argument("--recipe", help="for a new run: a packaged recipe or a TOML file (default: quickstart)")
     commands.add_parser("fields", help="list every recipe field with its default and meaning")
+    add_grade(commands)
+    add_steps(commands)
+    add_bench(commands)
     for command in commands.choices.values():
         command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
+
+
+def add_grade(commands: Any) -> None:
+    text = "grade the answers in a JSON-lines file: correct, wrong or undecided, each with the rule and the reason"
+    grade = commands.add_parser("grade", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/grading.md.")
+    grade.add_argument("file", help="JSON lines with a gold answer and a prediction each")
+    grade.add_argument("--out", metavar="FILE", help="write each line back with verdict, extracted, rule and reason")
+    grade.add_argument("--gold", metavar="FIELD", default="gold", help="the field of the gold answer (default: gold)")
+    grade.add_argument("--prediction", metavar="FIELD", default="prediction", help="of the prediction (default: prediction)")
+    grade.add_argument("--full-text", action="store_true", help="the prediction is a whole solution, not only its answer")
+    grade.add_argument("--keep-going", action="store_true", help="name lines that cannot be graded, and grade the rest")
+
+
+def add_steps(commands: Any) -> None:
+    text = "show solutions with their steps, the kinds of these, and where they may be forked"
+    steps = commands.add_parser("steps", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/steps.md.")
+    steps.add_argument("file", help="a text file with one solution, or a .jsonl file with one a line")
+    steps.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="how to cut (default: by what the text shows)")
+    steps.add_argument("--field", help="the field of a .jsonl file that holds the solution (default: the first likely one)")
+    steps.add_argument("--line", type=int, metavar="N", help="only the solution on line N of a .jsonl file")
+    steps.add_argument("--most", type=int, metavar="N", default=10, help="the most solutions to show (default: 10)")
+    steps.add_argument("--tokenizer", metavar="MODEL", help="a model's folder or hub name: forks as its tokens allow them")
+
+
+def add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="measure speed against a peer, in one run", description="Measure speed.")
+    parts = bench.add_subparsers(dest="part", required=True, metavar="PART")
+    text = "answers graded a second, against Math-Verify on the whole text"
+    grading = parts.add_parser("grading", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    grading.add_argument("--file", help="JSON lines with gold and prediction (whole texts) instead of the made ones")
+    grading.add_argument("--out", metavar="FILE", help="write the figures as JSON")
 
 
 def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -65,11 +102,13 @@ def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return overrides, others
 
 
-def refuse_unknown(words: Sequence[str]) -> None:
-    """Raises RecipeError for the first of the words that no command knows."""
+def refuse_unknown(words: Sequence[str], options: Collection[str], alone: bool) -> None:
+    """Raises RecipeError for the first of the words that the command does not know. options: those that it does."""
     if words:
-        close = difflib.get_close_matches(words[0].removeprefix("--"), ("workers", "debug", "out", "recipe"), n=1)
-        hint = f'did you mean "--{close[0]}"?' if close else "recipe fields are set as --section.field value"
+        names = [option.replace("_", "-") for option in options]
+        close = difflib.get_close_matches(words[0].removeprefix("--"), names, n=1)
+        hint = "--help lists what it knows" if alone else "recipe fields are set as --section.field value"
+        hint = f'did you mean "--{close[0]}"?' if close else hint
         raise RecipeError(f'do not know "{words[0]}"; {hint}')
 
 
@@ -80,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides, others = take_overrides(words)
         known, unknown = parser().parse_known_args(others)
-        refuse_unknown(unknown)
+        alone = known.command in ALONE
+        refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if known.workers is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
         return execute(known, overrides)
@@ -120,13 +160,17 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
     from rich.console import Console
 
+    console = Console(highlight=False, soft_wrap=True)
+    if known.command in ALONE:
+        run_alone(known, console)
+        return 0
+
     from scdpo.pipeline.progress import ProgressDisplay
     from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.pipeline.stages import STAGES, Bench, run_stage
     from scdpo.pipeline.tasks import forget
     from scdpo.pipeline.workers import Workers
 
-    console = Console(highlight=False, soft_wrap=True)
     if known.command == "run":
         stages = list(STAGES)
         folder = known.out or str(Path("runs") / Path(known.recipe or "quickstart").name.removesuffix(".toml"))
@@ -145,6 +189,24 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         for stage in stages:
             run_stage(bench, stage)
     return 0
+
+
+def run_alone(known: argparse.Namespace, console: Any) -> None:
+    """The commands that need no run directory."""
+    if known.command == "grade":
+        from scdpo.commands.grade import grade_file
+        from scdpo.grading.files import LineGrader
+
+        grader = LineGrader(known.gold, known.prediction, known.full_text)
+        grade_file(known.file, known.out, grader, known.workers or os.cpu_count() or 1, known.keep_going, console)
+    elif known.command == "steps":
+        from scdpo.commands.steps import show_steps
+
+        show_steps(known.file, known.format, known.field, known.line, known.tokenizer, known.most, console)
+    else:
+        from scdpo.commands.bench import bench_grading
+
+        bench_grading(known.file, known.out, console)
 
 
 def quiet_libraries() -> None:

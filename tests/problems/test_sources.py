@@ -6,9 +6,9 @@ import pytest
 
 from scdpo.errors import ProblemError
 from scdpo.grading.grade import grade
-from scdpo.problems.jsonl import problem_lines, read_problems
+from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.settings import ProblemSettings
-from scdpo.problems.source import make_splits
+from scdpo.problems.source import make_splits, read_source
 
 
 @pytest.fixture
@@ -21,6 +21,10 @@ def write(tmp_path):
     return write
 
 
+def read_all(file) -> list:
+    return read_source(str(file))[0]
+
+
 def question(n: int, **more) -> dict:
     return {"question": f"What is {n} + 1?", "answer": n + 1, **more}
 
@@ -28,11 +32,11 @@ def question(n: int, **more) -> dict:
 def test_reading_and_writing_again_changes_nothing(write, tmp_path, story_problems):
     again = tmp_path / "again.jsonl"
     again.write_text(problem_lines(story_problems), encoding="utf-8")
-    assert [problem.to_json() for problem in read_problems(again)] == [problem.to_json() for problem in story_problems]
+    assert [problem.to_json() for problem in read_all(again)] == [problem.to_json() for problem in story_problems]
 
 
 def test_numbers_and_missing_ids_are_taken(write):
-    first, second = read_problems(write(question(1), "", question(2, id=7, solution="2 + 1 = 3\n#### 3")))
+    first, second = read_all(write(question(1), "", question(2, id=7, solution="2 + 1 = 3\n#### 3")))
     assert (first.id, first.answer) == ("line-1", "2")
     assert (second.id, second.solution) == ("7", "2 + 1 = 3\n#### 3")
 
@@ -44,7 +48,7 @@ def test_numbers_and_missing_ids_are_taken(write):
         ([{"question": "a"}], r'problems\.jsonl:1: no "answer"; every problem needs a gold answer'),
         ([{"answer": "1"}], r'problems\.jsonl:1: no "question"'),
         ([{"question": "a", "answer": None}], r'problems\.jsonl:1: no "answer"'),
-        ([question(1, id="x"), question(2, id="x")], r'problems\.jsonl:2: id "x" is already on line 1'),
+        ([question(1, id="x"), question(2, id="x")], r'problems\.jsonl:2: id "x" is already at .*problems\.jsonl:1'),
         ([{"question": "a", "answer": float("nan")}], r'problems\.jsonl:1: no "answer"'),
         ([question(1, solution=5)], r'problems\.jsonl:1: "solution" is no text'),
         (
@@ -57,15 +61,15 @@ def test_numbers_and_missing_ids_are_taken(write):
 )
 def test_bad_files_are_named_with_their_line(write, lines, message):
     with pytest.raises(ProblemError, match=message):
-        read_problems(write(*lines))
+        read_all(write(*lines))
 
 
 def test_a_missing_or_binary_file(tmp_path):
     with pytest.raises(ProblemError, match=r"cannot read problems from .*gone\.jsonl: No such file"):
-        read_problems(tmp_path / "gone.jsonl")
+        read_all(tmp_path / "gone.jsonl")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ProblemError, match="not UTF-8"):
-        read_problems(tmp_path / "binary")
+        read_all(tmp_path / "binary")
 
 
 def test_a_file_is_cut_without_overlap(write):
@@ -74,23 +78,23 @@ def test_a_file_is_cut_without_overlap(write):
     assert sorted(p.question for split in splits.values() for p in split) == sorted(f"What is {n} + 1?" for n in range(20))
 
 
-def test_a_test_file_takes_its_questions_from_the_rest(write, tmp_path):
+def test_a_test_source_takes_its_questions_from_the_rest(write, tmp_path):
     """Every split still gets what the recipe asks for, the test problems are each there once, and none serves twice."""
     rest = write(*map(question, range(20)))
     test = tmp_path / "test.jsonl"
     test.write_text("\n".join(json.dumps(question(n)) for n in (3, 4, 3, 50)))
-    settings = ProblemSettings(source=str(rest), test_file=str(test), sft=5, pairs=6, dev=3, test=9)
+    settings = ProblemSettings(source=str(rest), test_source=str(test), sft=5, pairs=6, dev=3, test=9)
     splits = make_splits(settings)
     assert [len(splits[name]) for name in ("sft", "pairs", "dev")] == [5, 6, 3]
     assert [problem.question for problem in splits["test"]] == [f"What is {n} + 1?" for n in (3, 4, 50)]
     assert len({problem.question for split in splits.values() for problem in split}) == 17
-    with pytest.raises(ProblemError, match="has 18 different problems and the recipe asks for 19"):
+    with pytest.raises(ProblemError, match="has 18 different problems for dev, sft, pairs and the recipe asks for 19"):
         make_splits(settings.model_copy(update={"sft": 10}))
 
 
 def test_a_file_with_too_few_problems(write):
     settings = ProblemSettings(source=str(write(*map(question, range(5)))), sft=5, pairs=6, dev=3, test=6)
-    with pytest.raises(ProblemError, match="has 5 different problems and the recipe asks for 20"):
+    with pytest.raises(ProblemError, match="has 5 different problems for test, dev, sft, pairs and the recipe asks for 20"):
         make_splits(settings)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
 
+from scdpo.grading.algebra import equal_by_value, value_at
 from scdpo.grading.cleaning import clean
 from scdpo.grading.numbers import read_number
 from scdpo.grading.structures import Structure, read_structure
@@ -53,6 +54,7 @@ WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
 MEMBER = re.compile(r"\s*\\?[a-zA-Z](?:\([a-z]\))?\s*\\in(?![a-zA-Z])\s*")
 EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
+SHORT_WORD = re.compile(r"[a-z]{1,3}")
 SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
 STOP_WORDS = frozenset("the a an on in at is it its of are to be".split())
 # `15 i` is one product; Math-Verify would take the letter for a unit.
@@ -265,8 +267,8 @@ def _single_against_list(
         return None
     if len(several.parts) == 1 and several.kind in ("set", "list"):
         return _compare(several.parts[0], gold, ask) if first else _compare(prediction, several.parts[0], ask)
-    if read_quantity(one):
-        return Match(False, several.kind, f"a {several.kind} against a single number")
+    if read_quantity(one) or value_at(one, 0) is not None:
+        return Match(False, several.kind, f"a {several.kind} against a single value")
     return None
 
 
@@ -347,13 +349,15 @@ def _texts(prediction: str, gold: str, ask: Ask) -> Match | None:
     if first is None and second is None:
         return None
     if first is None or second is None:
-        if read_quantity(prediction) or read_quantity(gold):
+        other = gold if second is None else prediction
+        letters = SHORT_WORD.fullmatch(prediction if second is None else gold)
+        if read_quantity(other) or (not letters and value_at(other, 0) is not None):
             return Match(None, "text", "words against a number")
         return None
     if first == second:
         return Match(True, "text")
-    if gold.isascii() and len(gold.replace(" ", "")) < 2:
-        return None
+    if SHORT_WORD.fullmatch(prediction) and SHORT_WORD.fullmatch(gold):
+        return None  # products of letters, perhaps
     if "".join(first) in "".join(second) or "".join(second) in "".join(first):
         return Match(None, "text", "one answer holds the other")
     return Match(False, "text", "another answer")
@@ -368,11 +372,12 @@ def _words(text: str) -> tuple[str, ...] | None:
 
 
 def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
-    """What is left: without units at the ends, to whoever knows mathematics."""
+    """What is left: without units at the ends, by its value, else by whoever knows mathematics."""
     if TRIGONOMETRY.search(prediction + gold):
         prediction, gold = (DEGREES.sub(r"(\\frac{\1\\pi}{180})", text) for text in (prediction, gold))
     (first, unit), (second, gold_unit) = split_unit(prediction), split_unit(gold)
     if unit or gold_unit:
         return _compare(first, second, ask)
-    return ask(APART.sub("", prediction), APART.sub("", gold))
+    equal = equal_by_value(prediction, gold)
+    return _decided(equal, "value", "") if equal is not None else ask(APART.sub("", prediction), APART.sub("", gold))
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Rule = Literal["box", "####", "answer is", "whole text", "last number"]
+Rule = Literal["box", "####", "answer is", "whole text", "short text", "last number"]
+GUESSES = ("short text", "last number")
 
 BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 BARE_BOX = re.compile(r"\\[a-zA-Z]+|[-+]?\d+(?:[.,]\d+)*|[^\s{}$\\]")
@@ -46,8 +47,8 @@ def extract(text: str, whole: bool) -> Extracted | None:
     """The final answer that `text` states; None where it states none.
 
     In this order: the last balanced \\boxed or \\fbox (neighbours joined by "and", "or" or a comma are one answer in parts), the
-    last `####` line, the last "answer is", else, with `whole`, the text itself, and without it the text where it is short
-    enough to be nothing but an answer, and at last the last number, which is a guess. Output of executed code is left out.
+    last `####` line, the last "answer is", else, with `whole`, the text itself, and without it two guesses: a text that is
+    short enough to be nothing but an answer, and the last number. Output of executed code is left out.
     """
     text = OUTPUTS.sub("\n", text) if "output" in text or "<|execution|>" in text else text
     boxed = last_boxes(text)
@@ -57,8 +58,10 @@ def extract(text: str, whole: bool) -> Extracted | None:
     stated = _hashes(text) or _stated(text)
     if stated is not None:
         return stated
+    if not text.strip():
+        return None
     if whole or _is_bare(text):
-        return Extracted(text.strip(), "whole text") if text.strip() else None
+        return Extracted(text.strip(), "whole text" if whole else "short text")
     numbers = NUMBER.findall(text)
     return Extracted(numbers[-1], "last number") if numbers else None
 

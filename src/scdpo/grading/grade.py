@@ -11,7 +11,7 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from scdpo.grading.comparison import Ask, compare
-from scdpo.grading.extraction import STATED, extract
+from scdpo.grading.extraction import GUESSES, STATED, extract
 from scdpo.grading.symbolic import SymbolicGrader
 from scdpo.solutions.solution import FinishReason, Solution
 from scdpo.solutions.verdict import Verdict
@@ -53,8 +53,8 @@ def grade(
         return Verdict("correct", answer, rule=rule)
     if match.same is None:
         return Verdict("undecided", answer, match.reason or "the answer cannot be compared with the gold one", rule)
-    if found.rule == "last number":
-        return Verdict("undecided", answer, "no stated answer, and the last number is another", rule)
+    if found.rule in GUESSES:
+        return Verdict("undecided", answer, "no final answer", rule)
     return Verdict("wrong", answer, match.reason or "another answer", rule)
 
 

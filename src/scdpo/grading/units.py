@@ -125,7 +125,7 @@ def read_quantity(text: str) -> Quantity | None:
     percent = CHINESE_PERCENT.match(text)
     if percent:
         number = read_number(percent.group(1).strip())
-        return number and Quantity(number, percent=True)
+        return Quantity(number, percent=True) if number else None
     if fraction:
         bottom, top = (read_number(part) for part in fraction.groups())
         return Quantity(Number(top.value / bottom.value)) if top and bottom and bottom.value else None
@@ -167,7 +167,7 @@ def _in_prose(text: str) -> Quantity | None:
     if any(word in text for word in CHINESE_CHANGING):
         return None
     number = read_number(numbers[0][0].strip("$ "))
-    return number and Quantity(number, percent=bool(numbers[0][1]), words=True, prose=tuple(words) or (text,))
+    return Quantity(number, percent=bool(numbers[0][1]), words=True, prose=tuple(words) or (text,)) if number else None
 
 
 def split_unit(text: str) -> tuple[str, str]:

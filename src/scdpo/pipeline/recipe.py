@@ -20,6 +20,7 @@ from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.problems.settings import ProblemSettings
 from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
 from scdpo.settings import Settings
+from scdpo.solutions.settings import StepSettings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
 
 
@@ -33,8 +34,8 @@ class RunSettings(Settings):
 class PromptSettings(Settings):
     """What the model sees before a solution."""
 
-    template: str = "{question}\n"
-    """The prompt, with {question} where the question belongs."""
+    template: str = ""
+    """The prompt, with {question} where the question belongs; empty: the one that fits the problem source (docs/problems.md)."""
 
 
 class Recipe(Settings):
@@ -43,6 +44,7 @@ class Recipe(Settings):
     run: RunSettings = RunSettings()
     problems: ProblemSettings = ProblemSettings()
     prompt: PromptSettings = PromptSettings()
+    steps: StepSettings = StepSettings()
     model: ModelSettings = ModelSettings()
     sft: OptimizerSettings = OptimizerSettings()
     engine: EngineSettings = EngineSettings()
@@ -99,7 +101,7 @@ def find_misfit(recipe: Recipe) -> str | None:
             )
     if not model.path and model.width % (2 * model.heads):
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
-    if "{question}" not in recipe.prompt.template:
+    if recipe.prompt.template and "{question}" not in recipe.prompt.template:
         return 'prompt.template has no "{question}"; put it where the question belongs'
     return None
 

@@ -13,6 +13,7 @@ from typing import Any
 from scdpo.errors import ModelError
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
+from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, arm_trees
 from scdpo.sampling.policies import ProblemSamples, SamplingRules
 from scdpo.sampling.seeds import derive_seed
@@ -32,7 +33,17 @@ def run_codec(run: RunDirectory) -> Codec:
     """The codec of a run's models: they all share the tokenizer of the SFT model."""
     from scdpo.training.model_files import load_tokenizer
 
-    return Codec(load_tokenizer(run.model("sft")), run.recipe.prompt.template)
+    return make_codec(run, load_tokenizer(run.model("sft")))
+
+
+def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
+    """The codec of a tokenizer with the prompt and the step format of the run."""
+    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format)
+
+
+def prompt_of(run: RunDirectory) -> str:
+    """The run's prompt template: its own, or that of its problems' source."""
+    return run.recipe.prompt.template or prompt_template(run.recipe.problems.source)
 
 
 @lru_cache(maxsize=1)
@@ -130,11 +141,11 @@ def sft_task(path: Path, report: Report) -> Record:
     if settings.path:
         tokenizer, model = load_tokenizer(settings.path), load_model(settings.path)
     else:
-        prompts = (recipe.prompt.template.replace("{question}", problem.question) for problem in problems)
+        prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
         tokenizer = make_tokenizer([*prompts, *(problem.solution or "" for problem in problems)], settings.context)
         model = make_model(settings, tokenizer, derive_seed(recipe.run.seed, "model"))
     refuse_other_attention(model, settings.context)
-    codec = Codec(tokenizer, recipe.prompt.template)
+    codec = make_codec(run, tokenizer)
     training = training_of(run, "sft")
     if not problems:
         save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")

@@ -1,64 +1,48 @@
-"""Problems in JSON-lines files: reading with errors that name file and line, and writing."""
+"""Our own form of problems: JSON-lines files with "question" and "answer". Reading, with what is wrong, and writing."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ProblemError
+from scdpo.jsonlines import read_json_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import are_facts
 
 
 def read_problems(path: str | Path) -> list[Problem]:
-    """The problems of a file: one JSON object a line with "question", "answer", and optionally "id", "solution", "facts".
-
-    Raises ProblemError with file and line for broken JSON, a missing field or an id that comes twice.
-    """
-    problems: list[Problem] = []
-    lines: dict[str, int] = {}
-    try:
-        texts = Path(path).expanduser().read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ProblemError(f"cannot read problems from {path}: {reason}") from error
-    for number, text in enumerate(texts, start=1):
-        if not text.strip():
-            continue
-        problem = parse_problem(text, f"{path}:{number}", f"line-{number}")
-        if problem.id in lines:
-            raise ProblemError(f'{path}:{number}: id "{problem.id}" is already on line {lines[problem.id]}; ids must differ')
-        lines[problem.id] = number
-        problems.append(problem)
-    if not problems:
-        raise ProblemError(f"{path}: no problems in this file; it needs one JSON object a line (see docs/problems.md)")
+    """The problems of a file that `problem_lines` wrote. Raises ProblemError with file and line for what is none."""
+    problems = []
+    for line in read_json_lines(path):
+        if line.record is None:
+            raise ProblemError(f"{line.where}: {line.flaw}")
+        problems.append(parse_problem(line.record, line.where, f"line-{line.number}"))
     return problems
 
 
-def parse_problem(text: str, where: str, fallback_id: str) -> Problem:
-    """One line as a problem. Raises ProblemError naming `where`."""
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ProblemError(f"{where}: broken JSON ({error.msg} at column {error.colno}); mend or remove the line") from error
-    if not isinstance(record, dict):
-        raise ProblemError(f"{where}: not a JSON object; every line is a problem (see docs/problems.md)")
+def parse_problem(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    """One record as a problem: "question", "answer", and optionally "id", "solution", "language", "facts".
+
+    Raises ProblemError naming `where`.
+    """
     for name, what in (("question", "question"), ("answer", "gold answer")):
-        if not _text(record.get(name)):
+        if not as_text(record.get(name)):
             raise ProblemError(f'{where}: no "{name}"; every problem needs a {what} (see docs/problems.md)')
-    solution, facts = record.get("solution"), record.get("facts")
+    solution, facts, language = record.get("solution"), record.get("facts"), record.get("language")
     if not isinstance(solution, str | None):
         raise ProblemError(f'{where}: "solution" is no text; give the worked solution, one step a line, or leave it out')
     if facts is not None and not are_facts(facts):
         raise ProblemError(f'{where}: "facts" that the oracle cannot read; mend them or leave them out (see docs/problems.md)')
     return Problem(
-        id=_text(record.get("id")) or fallback_id,
-        question=_text(record["question"]),
-        answer=_text(record["answer"]),
+        id=as_text(record.get("id")) or fallback_id,
+        question=as_text(record["question"]),
+        answer=as_text(record["answer"]),
         solution=solution,
+        language=as_text(language) or None,
         facts=facts,
     )
 
@@ -68,9 +52,10 @@ def problem_lines(problems: Iterable[Problem]) -> str:
     return "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in problems)
 
 
-def _text(value: Any) -> str:
-    """A string or finite number as text; anything else as nothing."""
+def as_text(value: Any) -> str:
+    """A string or finite number as text, whole numbers without a point; anything else as nothing."""
     if isinstance(value, str):
         return value.strip()
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return str(value) if is_number else ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    return str(int(value)) if value == int(value) else repr(value)

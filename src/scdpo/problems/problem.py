@@ -14,7 +14,8 @@ from typing import Any
 class Problem:
     """A question and its gold answer.
 
-    solution: a worked solution, the text that SFT trains on; None where the source has none.
+    solution: a worked solution, the text that SFT trains on; None where the source has none. language: of question and
+    solution, as a code ("en", "zh"); None where the source does not say.
     facts: what a generator knows of the problem's quantities (see step_oracle); None elsewhere.
     """
 
@@ -22,6 +23,7 @@ class Problem:
     question: str
     answer: str
     solution: str | None = None
+    language: str | None = None
     facts: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:

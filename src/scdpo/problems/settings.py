@@ -11,9 +11,10 @@ class ProblemSettings(Settings):
     """Where problems come from and how many each purpose gets; no problem serves two purposes."""
 
     source: str = "stories"
-    """stories, gsm_symbolic (of reasoning-gym), or the path of a JSON-lines file."""
-    test_file: str = ""
-    """A JSON-lines file for the test problems; empty: they come from the source."""
+    """stories, gsm_symbolic, a published set (gsm8k, math, svamp, ape210k, cmath, mgsm_zh) alone for the hub or as NAME:PATH for a
+    local copy, or the path of a JSON-lines file of your own (docs/problems.md)."""
+    test_source: str = ""
+    """Where the test problems come from, named like source; empty: the source's own test split, else a part of it."""
     seed: int = Field(0, ge=0)
     """Of the generated problems; apart from the run's seed, so that runs can differ on the same problems."""
     sft: int = Field(1000, ge=0)

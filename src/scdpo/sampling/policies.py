@@ -102,7 +102,7 @@ def continue_solution(
     steps = rules.codec.steps((*kept_ids, *completion.ids), completion.temperatures, kept=len(kept_ids))
     steps = (*kept, *steps)
     text = "".join(step.text for step in steps)
-    return Solution(steps, grade(text, problem.answer, completion.finish), completion.finish)
+    return Solution(steps, grade(text, problem.answer, full_text=True, finish=completion.finish), completion.finish)
 
 
 def sample_naive(

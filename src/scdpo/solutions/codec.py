@@ -1,12 +1,13 @@
 """Between text and token ids: prompts, worked solutions, and the steps of ids that a model generated.
 
 A worked solution is tokenized once; generated ids are kept as they are and only ever read. A step ends where a token
-ends, inside the white space between two steps, so a fork is a token position and the kept ids are a prefix of the
-whole's ids by construction. Knows no model and no tree.
+ends, in the window that the splitting gives (the white space between two steps), so a fork is a token position and the kept
+ids are a prefix of the whole's ids by construction. Knows no model and no tree.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from typing import Any
 
 from scdpo.errors import ModelError
 from scdpo.solutions.solution import Step
-from scdpo.solutions.splitting import cut_windows, is_answer_step
+from scdpo.solutions.splitting import StepFormat, cut_windows, step_kind
 
 BROKEN = "\ufffd"
+LINE_END = re.compile(r"\n")
+# What ends a step for the engine, which sees single tokens: as near to the format as a token can tell.
+STEP_ENDS = {"paragraphs": re.compile(r"\n\s*\n"), "sentences": re.compile(r"[.!?。！？]\s*$"), "blocks": re.compile(r"<\|endofblock\|>")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +37,20 @@ class TokenText:
 
 
 class Codec:
-    """A tokenizer, the prompt template, and the step format (lines), as one way to and from ids.
+    """A tokenizer, the prompt template, and the step format, as one way to and from ids.
 
-    tokenizer: any fast tokenizer of transformers; template: the prompt, with {question} in it.
+    tokenizer: any fast tokenizer of transformers; template: the prompt, with {question} in it; format: how solutions are cut
+    into steps, "auto" for whatever format each of them shows.
     """
 
-    def __init__(self, tokenizer: Any, template: str = "{question}\n") -> None:
+    def __init__(self, tokenizer: Any, template: str = "{question}\n", format: StepFormat = "auto") -> None:
         if "{question}" not in template:
             raise ModelError('prompt template has no "{question}"; put it where the question belongs')
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token; a solution could never end")
         self.tokenizer = tokenizer
         self.template = template
+        self.format: StepFormat = format
         self.pieces: dict[int, str] = {}
         self.prompts: dict[str, tuple[int, ...]] = {}
 
@@ -54,9 +60,9 @@ class Codec:
 
     @cached_property
     def step_end_ids(self) -> frozenset[int]:
-        """The ids whose text holds a line end: the engine counts a step when one of them follows visible text."""
+        """The ids whose text holds the end of a step (a line end, or what the format has): the engine counts by them."""
         texts = self.tokenizer.batch_decode([[id] for id in range(len(self.tokenizer))], **DECODING)
-        return frozenset(id for id, text in enumerate(texts) if "\n" in text)
+        return frozenset(id for id, text in enumerate(texts) if STEP_ENDS.get(self.format, LINE_END).search(text))
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The ids that a model sees before the solution, with whatever the tokenizer puts in front of a text.
@@ -97,7 +103,7 @@ class Codec:
                 Step(
                     text=text,
                     ids=tuple(ids[first:last]),
-                    kind="answer" if final and is_answer_step(text) else "text",
+                    kind=step_kind(text, final),
                     temperature=None if temperatures is None else temperatures[first - kept],
                 )
             )
@@ -108,7 +114,7 @@ class Codec:
         usable = [(start, index) for index, start in enumerate(spelled.starts) if start is not None]
         characters = [start for start, _ in usable]
         found = []
-        for window in cut_windows(spelled.text):
+        for window in cut_windows(spelled.text, self.format):
             place = bisect_right(characters, window.stop) - 1
             if place >= 0 and characters[place] >= window.start:
                 found.append(usable[place][1])
@@ -117,21 +123,52 @@ class Codec:
     def spell(self, ids: Sequence[int]) -> TokenText:
         """The text of `ids` and where each of them begins in it."""
         text = self.tokenizer.decode(ids, **DECODING)
-        pieces = [self._piece(id) for id in ids]
-        if BROKEN not in text and "".join(pieces) == text:
-            starts, place = [0], 0
-            for piece in pieces:
-                place += len(piece)
-                starts.append(place)
-            return TokenText(text, tuple(starts))
+        starts: list[int | None] = []
+        spelled, place = "", 0
+        while place < len(ids):
+            stop = place + 1
+            if BROKEN in self._piece(ids[place]):
+                while stop < len(ids) and BROKEN in self._piece(ids[stop]):
+                    stop += 1
+            starts.extend(None if inside is None else len(spelled) + inside for inside in self._inside(ids[place:stop]))
+            spelled += self._behind(ids[place:stop])
+            place = stop
+        if spelled == text:
+            return TokenText(text, (*starts, len(text)))
+        if spelled == " " + text:  # tokenizers of the SentencePiece kind drop a text's first space
+            return TokenText(text, (*(None if start is None else max(0, start - 1) for start in starts), len(text)))
         prefixes = [self.tokenizer.decode(ids[:index], **DECODING) for index in range(len(ids))]
         whole = (prefix if text.startswith(prefix) and not prefix.endswith(BROKEN) else None for prefix in prefixes)
         return TokenText(text, (*(None if prefix is None else len(prefix) for prefix in whole), len(text)))
 
+    def _inside(self, ids: Sequence[int]) -> list[int | None]:
+        """Where each of a few ids begins in the text that they spell together; None inside a character."""
+        if len(ids) == 1:
+            return [0]
+        whole = self._behind(ids)
+        prefixes = (self._behind(ids[:count]) for count in range(len(ids)))
+        return [len(p) if whole.startswith(p) and not p.endswith(BROKEN) else None for p in prefixes]
+
+    def _behind(self, ids: Sequence[int]) -> str:
+        """What ids add to a text that goes before: some decoders treat the first token of a text otherwise."""
+        if len(ids) == 1:
+            return self._piece(ids[0])
+        return self.tokenizer.decode([*self._anchor, *ids], **DECODING)[len(self._anchor_text) :]
+
     def _piece(self, id: int) -> str:
         if id not in self.pieces:
-            self.pieces[id] = self.tokenizer.decode([id], **DECODING)
+            self.pieces[id] = self.tokenizer.decode([*self._anchor, id], **DECODING)[len(self._anchor_text) :]
         return self.pieces[id]
+
+    @cached_property
+    def _anchor(self) -> list[int]:
+        """Some visible text to decode behind."""
+        ids = self.tokenizer("1", add_special_tokens=False)["input_ids"]
+        return ids if self.tokenizer.decode(ids, **DECODING).strip() == "1" else []
+
+    @cached_property
+    def _anchor_text(self) -> str:
+        return self.tokenizer.decode(self._anchor, **DECODING) if self._anchor else ""
 
     def _known(self, ids: list[int], text: str) -> tuple[int, ...]:
         unknown = self.tokenizer.unk_token_id

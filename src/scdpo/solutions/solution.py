@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from scdpo.solutions.verdict import Verdict
 
-StepKind = Literal["text", "answer"]
+StepKind = Literal["text", "code", "answer"]
 FinishReason = Literal["end", "length"]
 
 
@@ -19,7 +19,8 @@ FinishReason = Literal["end", "length"]
 class Step:
     """One step t_i of a solution: its text with the white space that ends it, and its token ids.
 
-    kind "answer" marks a last step that only states the final answer: nobody forks there.
+    kind "answer" marks a last step that only states the final answer: nobody forks there; "code" a piece of code with its
+    output.
     temperature: at which it was sampled; None for a step of a worked solution.
     """
 

@@ -32,8 +32,8 @@ class Verdict:
 
     @property
     def is_guess(self) -> bool:
-        """Whether the answer is only the last number of a text that states none."""
-        return self.rule.startswith("last number")
+        """Whether the answer was only guessed at, in a text that states none: its last number, or all of a short one."""
+        return self.rule.startswith(("last number", "short text"))
 
     def to_json(self) -> dict[str, Any]:
         record = {"outcome": self.outcome, "extracted": self.extracted, "reason": self.reason}

@@ -1,0 +1,100 @@
+"""`scdpo steps FILE`: solutions with their steps, the kinds of these, and where they may be forked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from scdpo.errors import ProblemError
+from scdpo.jsonlines import read_json_lines
+from scdpo.solutions.codec import Codec
+from scdpo.solutions.solution import Solution, Step
+from scdpo.solutions.splitting import StepFormat, cut_windows, detect_format, step_kind
+from scdpo.solutions.verdict import Verdict
+
+SOLUTION_FIELDS = ("solution", "response", "completion", "prediction", "output", "text", "answer")
+COLOURS = {"text": "cyan", "code": "magenta", "answer": "green"}
+
+
+def show_steps(
+    path: str, format: StepFormat, field: str | None, line: int | None, tokenizer: str | None, most: int, console: Console
+) -> None:
+    """Print the solutions of a text file (one solution) or a JSON-lines file (one a line), step by step.
+
+    tokenizer: a model's folder or hub name, to cut where its tokens allow and to show token positions. Raises ProblemError.
+    """
+    solutions = list(read_solutions(path, field, line))
+    codec = make_codec(tokenizer, format) if tokenizer else None
+    for name, text in solutions[:most]:
+        print_solution(name, text, format, codec, console)
+    if len(solutions) > most:
+        console.print(f"{len(solutions) - most:,} more solutions; --line N shows one, --most N more")
+
+
+def read_solutions(path: str, field: str | None, line: int | None) -> Iterator[tuple[str, str]]:
+    """(where, text) of each solution in a file. Raises ProblemError for a file or line without one."""
+    try:
+        if Path(path).suffix != ".jsonl":
+            text = Path(path).expanduser().read_bytes().decode("utf-8")
+            if not text.strip():
+                raise ProblemError(f"{path} is empty; give a file with a solution")
+            yield path, text
+            return
+        found = False
+        for entry in read_json_lines(path):
+            if line is not None and entry.number != line:
+                continue
+            if entry.record is None:
+                raise ProblemError(f"{entry.where}: {entry.flaw}")
+            name = field or next((name for name in SOLUTION_FIELDS if isinstance(entry.record.get(name), str)), None)
+            text = entry.record.get(name) if name else None
+            if not isinstance(text, str):
+                what = f'no text in field "{field}"' if field else f"no field {', '.join(SOLUTION_FIELDS)} with a text"
+                raise ProblemError(f"{entry.where}: {what}; name the field with the solution with --field")
+            found = True
+            yield entry.where, text
+        if not found:
+            raise ProblemError(f"{path} has no line {line}" if line else f"{path} is empty; give a file with solutions")
+    except UnicodeDecodeError as error:
+        raise ProblemError(f"{path}: not UTF-8 text; save the file as UTF-8") from error
+
+
+def make_codec(tokenizer: str, format: StepFormat) -> Codec:
+    from scdpo.training.model_files import load_tokenizer
+
+    return Codec(load_tokenizer(tokenizer), format=format)
+
+
+def split(text: str, format: StepFormat, codec: Codec | None) -> Solution:
+    """A text as a solution: by its tokens, or by its characters alone where there is no tokenizer."""
+    if codec is not None:
+        return Solution(codec.read(text), Verdict("undecided"))
+    cuts = [0, *(window.stop for window in cut_windows(text, format)), len(text)]
+    pieces = [text[start:stop] for start, stop in pairwise(cuts)]
+    steps = (Step(piece, (), step_kind(piece, index == len(pieces) - 1)) for index, piece in enumerate(pieces))
+    return Solution(tuple(steps), Verdict("undecided"))
+
+
+def print_solution(name: str, text: str, format: StepFormat, codec: Codec | None, console: Console) -> None:
+    """One solution: a numbered line a step, with kind, and a mark before each step that a fork may leave at."""
+    solution = split(text, format, codec)
+    used = format if format != "auto" else f"{detect_format(text) or 'one step'} (found)"
+    forks = solution.forks
+    console.print(Text(f"{name}: {len(solution.steps)} steps, format {used}, {len(forks)} forks", style="bold"))
+    tokens = 0
+    for number, step in enumerate(solution.steps, start=1):
+        head = Text(f"{number:>3} ", style="bold")
+        head.append(f"{step.kind:<6} ", style=COLOURS[step.kind])
+        if codec is not None:
+            tokens += len(step.ids)
+            head.append(f"{len(step.ids):>4} tokens ", style="dim")
+        body = step.text.rstrip()
+        head.append(body.replace("\n", "\n" + " " * (head.cell_len)))
+        console.print(head, soft_wrap=True)
+        if number in forks:
+            console.print(Text(f"    ── fork {number}" + (f", after token {tokens}" if codec else ""), style="yellow"))
+    console.print()

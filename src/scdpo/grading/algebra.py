@@ -1,0 +1,175 @@
+"""Whether two plain expressions (roots, pi, letters, powers, fractions) are equal, by their values to 80 digits.
+
+Two expressions that differ do so at any point but a few, so equal values at two odd points are as good as a proof, and other
+values are one. Reads an unambiguous part of LaTeX with its own parser, in bounded time; whatever else is left to Math-Verify.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal, DecimalException, Overflow, localcontext
+from functools import lru_cache
+
+DIGITS = 80
+EQUAL = Decimal(10) ** -60
+DIFFERENT = Decimal(10) ** -30
+LARGEST_EXPONENT = 300
+PI = Decimal("3.1415926535897932384626433832795028841971693993751058209749445923078164062862089986280348253421170679821480865")
+E = Decimal("2.7182818284590452353602874713526624977572470936999595749669676277240766303535475945713821785251664274274663919")
+POINTS = (Decimal("0.61803398874989484820"), Decimal("1.75487766624669276005"))
+TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d{1,5})?(?!\d)|\.\d{1,5}(?!\d))|(?P<name>[a-zA-Z])"
+    r"|(?P<mark>\\(?:frac|sqrt|pi|cdot|times)(?![a-zA-Z])|[-+*/^(){}\[\]]))\s*"
+)
+WORD = re.compile(r"(?<!\\)[a-zA-Z]{4,}")
+FUNCTION = re.compile(r"(?<![a-zA-Z\\])[fgh]\s*(?:\(|\{)")
+FACTOR_STARTS = re.compile(r"[a-zA-Z(]|\\(?:frac|sqrt|pi)$")
+
+
+class _Unread(Exception):
+    """The text is not of the part of LaTeX that is read here."""
+
+
+def equal_by_value(prediction: str, gold: str) -> bool | None:
+    """Whether two expressions are equal; None where one of them is not read here, or the values leave it open."""
+    for index in range(len(POINTS)):
+        first, second = value_at(prediction, index), value_at(gold, index)
+        if first is None or second is None:
+            return None
+        difference, size = abs(first - second), max(abs(first), abs(second), Decimal("1e-6"))
+        if difference > size * DIFFERENT:
+            return False
+        if difference > size * EQUAL:
+            return None
+    return True
+
+
+@lru_cache(maxsize=4096)
+def value_at(text: str, index: int) -> Decimal | None:
+    """The value of an expression with its letters at point `index`, or None."""
+    if len(text) > 300 or WORD.search(text) or FUNCTION.search(text):
+        return None
+    context = Context(prec=DIGITS, Emax=9999, Emin=-9999)
+    context.traps[Overflow] = True
+    try:
+        with localcontext(context):
+            return _Reader(text, index).whole()
+    except (_Unread, DecimalException):
+        return None
+
+
+class _Reader:
+    """Recursive descent over sums, products by sign or by standing side by side, powers, fractions and roots."""
+
+    def __init__(self, text: str, index: int) -> None:
+        self.tokens: list[str] = []
+        self.index, self.place, self.depth = index, 0, 0
+        start = 0
+        while start < len(text):
+            match = TOKEN.match(text, start)
+            if not match:
+                raise _Unread
+            self.tokens.append(match.group().strip().replace(",", ""))
+            start = match.end()
+
+    def whole(self) -> Decimal:
+        value = self.sum()
+        if self.place != len(self.tokens):
+            raise _Unread
+        return value
+
+    def peek(self, ahead: int = 0) -> str:
+        return self.tokens[self.place + ahead] if self.place + ahead < len(self.tokens) else ""
+
+    def take(self, expected: str = "") -> str:
+        token = self.peek()
+        if not token or (expected and token != expected):
+            raise _Unread
+        self.place += 1
+        return token
+
+    def sum(self) -> Decimal:
+        self.depth += 1
+        if self.depth > 30:
+            raise _Unread
+        value = self.product()
+        while self.peek() in ("+", "-"):
+            value = value + self.product() if self.take() == "+" else value - self.product()
+        self.depth -= 1
+        return value
+
+    def product(self) -> Decimal:
+        if self.peek() in ("+", "-"):
+            return self.product() if self.take() == "+" else -self.product()
+        value = self.power()
+        divided = False
+        while True:
+            token = self.peek()
+            if token in ("*", "\\cdot", "\\times"):
+                self.take()
+                value, divided = value * self.signed_power(), False
+            elif token == "/":
+                self.take()
+                value, divided = value / self.signed_power(), True
+            elif FACTOR_STARTS.match(token):
+                mixed = token == "\\frac" and self.tokens[self.place - 1].isdigit()
+                if divided or mixed:  # 1/2x and 2\frac{1}{3} are read in two ways
+                    raise _Unread
+                value *= self.power()
+            else:
+                return value
+
+    def signed_power(self) -> Decimal:
+        if self.peek() == "-":
+            self.take()
+            return -self.power()
+        return self.power()
+
+    def power(self) -> Decimal:
+        base = self.atom()
+        if self.peek() != "^":
+            return base
+        self.take()
+        exponent = -self.atom() if self.peek() == "-" and self.take() else self.atom()
+        if self.peek() == "^" or abs(exponent) > LARGEST_EXPONENT:
+            raise _Unread
+        return base**exponent
+
+    def atom(self) -> Decimal:
+        token = self.take()
+        if token in ("(", "{"):
+            value = self.sum()
+            self.take(")" if token == "(" else "}")
+            return value
+        if token == "\\frac":
+            top = self.braced()
+            return top / self.braced()
+        if token == "\\sqrt":
+            return self.root()
+        if token == "\\pi":
+            return PI
+        if token == "e":
+            return E
+        if token.isalpha() and token != "i":
+            return POINTS[self.index] + ord(token) % 32 * Decimal("0.0831") + (Decimal("0.37") if token.isupper() else 0)
+        if token[0].isdigit() or token[0] == ".":
+            return Decimal(token)
+        raise _Unread
+
+    def root(self) -> Decimal:
+        degree = 2
+        if self.peek() == "[":
+            self.take()
+            name = self.take()
+            self.take("]")
+            if not name.isdigit() or not 2 <= int(name) <= 20:
+                raise _Unread
+            degree = int(name)
+        inside = self.braced()
+        return inside.sqrt() if degree == 2 else inside ** (1 / Decimal(degree))
+
+    def braced(self) -> Decimal:
+        self.take("{")
+        value = self.sum()
+        self.take("}")
+        return value

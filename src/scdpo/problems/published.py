@@ -1,0 +1,104 @@
+"""The published problem sets: how a record of each becomes a problem, where it lies on the hub, and how it is asked.
+
+Knows records; knows no files (see records).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scdpo.errors import ProblemError
+from scdpo.grading.extraction import last_boxes
+from scdpo.problems.jsonl import as_text, parse_problem
+from scdpo.problems.problem import Problem
+
+CALCULATOR = re.compile(r"<<[^<>\n]*>>")
+AFTER_HASHES = "{question}\n\nReason step by step, then give the final answer after ####.\n\n"
+IN_A_BOX = "{question}\n\nReason step by step, and put the final answer in \\boxed{}.\n\n"
+CHINESE = "{question}\n\n请一步一步推理，最后把答案写在 #### 之后。\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSet:
+    """A set as published. fields: those that each record has (a|b: one of them); read: from a record, where it stands, and an id
+    for want of one. hub: the data set's name there; only: what a file's path holds where one folder holds other languages or
+    versions too.
+    """
+
+    title: str
+    fields: tuple[str, ...]
+    read: Callable[[Mapping[str, Any], str, str], Problem]
+    template: str = "{question}\n"
+    language: str | None = None
+    hub: str | None = None
+    only: str = ""
+
+
+def _of(record: Mapping[str, Any], *names: str) -> str:
+    return next((text for name in names if (text := as_text(record.get(name)))), "")
+
+
+def _gsm8k(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    worked, hashes, answer = CALCULATOR.sub("", _of(record, "answer")).rpartition("####")
+    if not hashes or not answer.strip():
+        raise ProblemError(f'{where}: "answer" does not end in a line "#### N"; GSM8K\'s do (see docs/problems.md)')
+    return Problem(fallback_id, _of(record, "question"), answer.strip(), f"{worked}#### {answer.strip()}", "en")
+
+
+def _math(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    solution = _of(record, "solution")
+    answer = last_boxes(solution)
+    if not answer:
+        raise ProblemError(f'{where}: no \\boxed answer in "solution"; MATH\'s have one (see docs/problems.md)')
+    return Problem(_of(record, "unique_id") or fallback_id, _of(record, "problem"), answer, solution, "en")
+
+
+def _svamp(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    question = f"{_of(record, 'Body')} {_of(record, 'Question')}"
+    return Problem(_of(record, "ID") or fallback_id, question, _of(record, "Answer"), None, "en")
+
+
+def _ape210k(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    return Problem(_of(record, "id") or fallback_id, _of(record, "original_text", "question_chinese"), _of(record, "ans", "result"), None, "zh")
+
+
+def _cmath(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    return Problem(fallback_id, _of(record, "question"), _of(record, "golden"), None, "zh")
+
+
+def _mgsm_zh(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    return Problem(fallback_id, _of(record, "question"), _of(record, "answer_number"), None, "zh")
+
+
+PUBLISHED: dict[str, ProblemSet] = {
+    "gsm8k": ProblemSet("GSM8K", ("question", "answer"), _gsm8k, AFTER_HASHES, "en", "openai/gsm8k", "main/"),
+    "math": ProblemSet("MATH", ("problem", "solution"), _math, IN_A_BOX, "en", "EleutherAI/hendrycks_math"),
+    "svamp": ProblemSet("SVAMP", ("Body", "Question", "Answer"), _svamp, AFTER_HASHES, "en", "ChilleD/SVAMP"),
+    "ape210k": ProblemSet("APE210K", ("original_text|question_chinese", "ans|result"), _ape210k, CHINESE, "zh", "MU-NLPC/Calc-ape210k"),
+    "cmath": ProblemSet("CMATH", ("question", "golden"), _cmath, CHINESE, "zh", "weitianwen/cmath"),
+    "mgsm_zh": ProblemSet("MGSM-zh", ("question", "answer_number"), _mgsm_zh, CHINESE, "zh", "juletxara/mgsm", "zh"),
+    "jsonl": ProblemSet("your own", ("question", "answer"), parse_problem),
+}
+
+
+def read_problem(name: str, record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    """A record of the set `name` as a problem.
+
+    Raises ProblemError naming `where` for a field that is missing, and for a record that is plainly another set's.
+    """
+    published = PUBLISHED[name]
+    missing = missing_field(record, published)
+    likely = next((other for other in PUBLISHED if missing_field(record, PUBLISHED[other]) is None), None)
+    if missing is None or (name == "jsonl" and likely is None):
+        return published.read(record, where, fallback_id)
+    if likely is not None:
+        raise ProblemError(f'{where}: no "{missing}"; this looks like {PUBLISHED[likely].title}: set the source to {likely}:PATH')
+    raise ProblemError(f'{where}: no "{missing}"; every record of {published.title} has one (see docs/problems.md)')
+
+
+def missing_field(record: Mapping[str, Any], published: ProblemSet) -> str | None:
+    """The first of the set's fields that a record lacks, or None."""
+    return next((field for field in published.fields if not _of(record, *field.split("|"))), None)
