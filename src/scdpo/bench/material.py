@@ -50,8 +50,8 @@ def mathematical_items(count: int, seed: int = 0) -> list[Item]:
         prediction = wrong if draw.random() < 0.5 else otherwise if draw.random() < 0.4 else gold
         text = (
             f"Let $n = {draw.randint(2, 99)}$ be given, so that $n + {draw.randint(2, 99)} > 0$ holds.\n\n"
-            f"Expanding both sides and collecting terms, \\[a_n = \\frac{{n^2 - {draw.randint(2, 9)}}}{{n + 1}}.\\] Then the rest "
-            f"follows from $a_{{n+1}} \\le a_n$.\n\nTherefore, the answer is $\\boxed{{{prediction}}}$."
+            f"Expanding both sides and collecting terms, \\[a_n = \\frac{{n^2 - {draw.randint(2, 9)}}}{{n + 1}}.\\] "
+            f"Then the rest follows from $a_{{n+1}} \\le a_n$.\n\nTherefore, the answer is $\\boxed{{{prediction}}}$."
         )
         items.append(Item(gold, text))
     return items
@@ -102,7 +102,9 @@ def _matrix(draw: random.Random) -> tuple[str, str, str]:
     cells = [draw.randint(-20, 20) for _ in range(4)]
     body = "{} & {} \\\\ {} & {}".format(*cells)
     other = "{} & {} \\\\ {} & {}".format(*cells[:3], cells[3] + 1)
-    named = [rf"\begin{{{kind}}} {text} \end{{{kind}}}" for kind, text in (("pmatrix", body), ("bmatrix", body), ("pmatrix", other))]
+    named = [
+        rf"\begin{{{kind}}} {text} \end{{{kind}}}" for kind, text in (("pmatrix", body), ("bmatrix", body), ("pmatrix", other))
+    ]
     return named[0], named[1], named[2]
 
 

@@ -41,7 +41,7 @@ def read_items(file: str) -> list[Item]:
     for line in read_json_lines(file):
         record = line.record or {}
         if line.record is None or not isinstance(record.get("gold"), str) or not isinstance(record.get("prediction"), str):
-            raise GradingError(f'{line.where}: {line.flaw or "needs texts in gold and prediction"}')
+            raise GradingError(f"{line.where}: {line.flaw or 'needs texts in gold and prediction'}")
         items.append(Item(record["gold"], record["prediction"]))
     if not items:
         raise GradingError(f"{file} is empty; it needs one JSON object a line with gold and prediction")

@@ -55,7 +55,9 @@ def grade_file(path: str, out: str | None, grader: LineGrader, workers: int, kee
                 summary.add(line)
                 advance(line.line.end)
             if not summary.outcomes:
-                raise GradingError(f'{path} is empty; it needs one JSON object a line with "{grader.gold}", "{grader.prediction}"')
+                raise GradingError(
+                    f'{path} is empty; it needs one JSON object a line with "{grader.gold}", "{grader.prediction}"'
+                )
     finally:
         grader.close()
     print_summary(summary, console)
@@ -111,7 +113,10 @@ def print_summary(summary: Summary, console: Console) -> None:
         table.add_row(outcome, f"{summary.outcomes[outcome]:,}", interval)
     console.print(table)
     for title, counts in (
-        ("decided by (where the answer stood: how it was compared)", {f"{rule}, {o}": n for (rule, o), n in summary.rules.items()}),
+        (
+            "decided by (where the answer stood: how it was compared)",
+            {f"{rule}, {o}": n for (rule, o), n in summary.rules.items()},
+        ),
         ("undecided because", dict(summary.reasons)),
     ):
         if counts:

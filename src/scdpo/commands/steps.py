@@ -51,12 +51,12 @@ def read_solutions(path: str, field: str | None, line: int | None) -> Iterator[t
             if entry.record is None:
                 raise ProblemError(f"{entry.where}: {entry.flaw}")
             name = field or next((name for name in SOLUTION_FIELDS if isinstance(entry.record.get(name), str)), None)
-            text = entry.record.get(name) if name else None
-            if not isinstance(text, str):
+            value = entry.record.get(name) if name else None
+            if not isinstance(value, str):
                 what = f'no text in field "{field}"' if field else f"no field {', '.join(SOLUTION_FIELDS)} with a text"
                 raise ProblemError(f"{entry.where}: {what}; name the field with the solution with --field")
             found = True
-            yield entry.where, text
+            yield entry.where, value
         if not found:
             raise ProblemError(f"{path} has no line {line}" if line else f"{path} is empty; give a file with solutions")
     except UnicodeDecodeError as error:

@@ -58,19 +58,25 @@ SIGNS = {
     "ℤ": r"\mathbb{Z}",
     "ℕ": r"\mathbb{N}",
 }
-TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|rm|bm|boldsymbol)\s*\{([^{}]*)\}")
+TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|rm|bm|boldsymbol)\s*\{([^{}]*)\}"
+)
 STYLE = re.compile(
     r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg"
     r"|middle|bf|rm|it|boldmath|mathstrut|strut|phantom\s*\{[^{}]*\})(?![a-zA-Z])"
 )
-SPACING = re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z])|hspace\s*\{[^{}]*\}|thinspace(?![a-zA-Z])|enspace(?![a-zA-Z]))|~|\\$")
+SPACING = re.compile(r"(?<!\\)\\(?:[,;:!> ]|(?:quad|qquad|thinspace|enspace)(?![a-zA-Z])|hspace\s*\{[^{}]*\})|~|\\$")
 THIN_DIGITS = re.compile(r"(?<=\d)(,?)(?:\\[,;:!> ]|\{,\}|\{\\,\}|\s*\\!\s*|~)\s*(?=\d{3}(?!\d))")
 FRACTIONS = re.compile(r"\\[dtcx]frac(?![a-zA-Z])")
-FRACTION = re.compile(r"\\frac\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))")
+FRACTION = re.compile(
+    r"\\frac\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|\w))"
+)
 ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d|[a-zA-Z]|\\[a-zA-Z]+))")
 UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?)")
 BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
-FUNCTIONS = re.compile(r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity)(?![a-zA-Z])")
+FUNCTIONS = re.compile(
+    r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity)(?![a-zA-Z])"
+)
 SYNONYMS = (
     (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
     (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge "),
@@ -195,7 +201,9 @@ def _trim(text: str) -> str:
     """Without closing punctuation; the point of `p.m.` and the sign of a factorial stay."""
     if text.endswith("..."):
         return text
-    while text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not re.search(r"[\w)}\]]!$", text):
+    while (
+        text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not re.search(r"[\w)}\]]!$", text)
+    ):
         text = text[:-1].rstrip()
     text = REMARK.sub("", text).rstrip()
     return text.lstrip(" \t\n:,;=").lstrip() if not text.startswith("=<") else text

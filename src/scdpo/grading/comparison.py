@@ -35,9 +35,13 @@ Ask = Callable[[str, str], Match]
 """Compares two pieces of mathematics, prediction first."""
 
 LETTER = re.compile(r"\(?\s*([A-J])\s*[).:]?")
-LABELLED = re.compile(r"(?:(?:option|choice|answer|选项?)\s*)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:])\s*(.*)", re.IGNORECASE | re.DOTALL)
+LABELLED = re.compile(
+    r"(?:(?:option|choice|answer|选项?)\s*)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:])\s*(.*)", re.IGNORECASE | re.DOTALL
+)
 NAMED_CHOICE = re.compile(r"(?:option|choice|answer|选项?)\s*\(?\s*([A-J])\s*\)?", re.IGNORECASE)
-BASE = re.compile(r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)")
+BASE = re.compile(
+    r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)"
+)
 BASE_NAMES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"} | {
     "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hexadecimal": "16"
 }  # fmt: skip
@@ -56,7 +60,7 @@ EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
 SHORT_WORD = re.compile(r"[a-z]{1,3}")
 SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
-STOP_WORDS = frozenset("the a an on in at is it its of are to be".split())
+STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
 APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
 DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\\circ")
@@ -110,7 +114,9 @@ def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
         labelled = LABELLED.fullmatch(prediction)
         has_content = labelled and labelled.group(3).strip() and not LABELLED.fullmatch(gold)
         return _compare(labelled.group(3).strip(), gold, ask) if labelled and has_content else None
-    named = NAMED_CHOICE.fullmatch(prediction) or LETTER.fullmatch(prediction.strip().upper() if len(prediction) <= 3 else prediction)
+    named = NAMED_CHOICE.fullmatch(prediction) or LETTER.fullmatch(
+        prediction.strip().upper() if len(prediction) <= 3 else prediction
+    )
     labelled = LABELLED.fullmatch(prediction)
     if named:
         letter = named.group(1)
@@ -380,4 +386,3 @@ def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
         return _compare(first, second, ask)
     equal = equal_by_value(prediction, gold)
     return _decided(equal, "value", "") if equal is not None else ask(APART.sub("", prediction), APART.sub("", gold))
-

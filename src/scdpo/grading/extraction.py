@@ -6,6 +6,7 @@ Works on characters, in linear time. Knows no gold answer and compares nothing.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,9 @@ BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 BARE_BOX = re.compile(r"\\[a-zA-Z]+|[-+]?\d+(?:[.,]\d+)*|[^\s{}$\\]")
 BOX_JOINT = re.compile(r"(?:[\s$,;，、]|\\[,;!() ]|\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b|和|或|与)*")
 HASHES = re.compile(r"^[ \t]*####(?!#)[ \t]*(.*)$", re.MULTILINE)
-HEADING = re.compile(r"(?i)(?:step|part|case|section|solution|approach|method|verification|conclusion|explanation|final answer)\b|\d+[.)]\s")
+HEADING = re.compile(
+    r"(?i)(?:step|part|case|section|solution|approach|method|verification|conclusion|explanation|final answer)\b|\d+[.)]\s"
+)
 STATED = re.compile(
     r"(?i)\b(?:final\s+)?answers?(?:\s+(?:to|for|of)\s+[^.\n:=]{0,60}?)?\s*(?:\*\*|__)?\s*(?:\bis\b|\bare\b|[:：=])"
     r"\s*(?:\*\*|__)?\s*[:：]?(?:\*\*|__)?"
@@ -25,7 +28,9 @@ STATED = re.compile(
     r"|(?:^|\n)[ \t]*(?:\*\*)?(?:A|答)(?:\*\*)?\s*[:：](?:\*\*)?"
 )
 OUTPUTS = re.compile(r"```output\b.*?(?:```|\Z)|<\|execution\|>.*?(?:<\|endofblock\|>|\Z)", re.DOTALL)
-BECAUSE = re.compile(r"(?i),?\s+(?:because|since|as\s+(?:we|it|there)|which|where|so\s+that|if\s+we|when\s+we|rather\s+than|instead\s+of|(?<=,\s)not)\b|[（(]\s*(?:because|since)\b")
+BECAUSE = re.compile(
+    r"(?i),?\s+(?:because|since|as\s+(?:we|it|there)|which|where|so\s+that|if\s+we|when\s+we|rather\s+than|instead\s+of|(?<=,\s)not)\b|[（(]\s*(?:because|since)\b"
+)
 SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"'(*]|\s*$)|[。！？]|\.(?=\*\*)")
 NUMBER = re.compile(
     r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?:\s?[%％])?|(?<![\w.])[-+−]?\.\d+", re.ASCII
@@ -46,8 +51,8 @@ class Extracted:
 def extract(text: str, whole: bool) -> Extracted | None:
     """The final answer that `text` states; None where it states none.
 
-    In this order: the last balanced \\boxed or \\fbox (neighbours joined by "and", "or" or a comma are one answer in parts), the
-    last `####` line, the last "answer is", else, with `whole`, the text itself, and without it two guesses: a text that is
+    In this order: the last balanced \\boxed or \\fbox (neighbours joined by "and", "or" or a comma are one answer in parts),
+    the last `####` line, the last "answer is", else, with `whole`, the text itself, and without it two guesses: a text that is
     short enough to be nothing but an answer, and the last number. Output of executed code is left out.
     """
     text = OUTPUTS.sub("\n", text) if "output" in text or "<|execution|>" in text else text
@@ -117,9 +122,7 @@ def _hashes(text: str) -> Extracted | None:
     """The last `####` line, unless it is a heading (`#### Step 2`) or an answer is stated after it."""
     if "####" not in text:
         return None
-    last = None
-    for last in HASHES.finditer(text):
-        pass
+    last = _last(HASHES, text)
     if last is None:
         return _inline_hashes(text)
     content = last.group(1).strip()
@@ -129,6 +132,12 @@ def _hashes(text: str) -> Extracted | None:
     return _stated(content) or Extracted(content, "####")
 
 
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The last match, without keeping the others."""
+    found = deque(pattern.finditer(text), maxlen=1)
+    return found[0] if found else None
+
+
 def _inline_hashes(text: str) -> Extracted | None:
     """`#### 5` at the end of a line of text."""
     _, _, tail = text.rpartition("####")
@@ -136,9 +145,7 @@ def _inline_hashes(text: str) -> Extracted | None:
 
 
 def _stated(text: str) -> Extracted | None:
-    last = None
-    for last in STATED.finditer(text):
-        pass
+    last = _last(STATED, text)
     if last is None:
         return None
     tail = text[last.end() :].lstrip(" \t")

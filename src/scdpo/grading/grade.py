@@ -10,7 +10,8 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from scdpo.grading.comparison import Ask, compare
+from scdpo.errors import GradingError
+from scdpo.grading.comparison import Ask, Match, compare
 from scdpo.grading.extraction import GUESSES, STATED, extract
 from scdpo.grading.symbolic import SymbolicGrader
 from scdpo.solutions.solution import FinishReason, Solution
@@ -22,9 +23,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 MARKUP = re.compile(r"\\(?:begin|end)\{[^}]*\}|\\\[|\\\]|\$\$|```\w*|[^\w]*|\\hline")
 
 
-def grade(
-    prediction: str, gold: str, full_text: bool = False, finish: FinishReason = "end", ask: Ask | None = None
-) -> Verdict:
+def grade(prediction: str, gold: str, full_text: bool = False, finish: FinishReason = "end", ask: Ask | None = None) -> Verdict:
     """The verdict on an answer, or with `full_text` on a whole solution, against the gold answer.
 
     gold may itself be a solution that states its answer (in a box, after `####`). finish: "length" for a solution that ran
@@ -47,7 +46,7 @@ def grade(
     expected = extract(gold, whole=True)
     if expected is None or not expected.text:
         return Verdict("undecided", answer, "no gold answer")
-    match = compare(found.text, expected.text, ask or default_grader().ask)
+    match = compare_safely(found.text, expected.text, ask or default_grader().ask)
     rule = f"{found.rule}: {match.rule}"
     if match.same:
         return Verdict("correct", answer, rule=rule)
@@ -56,6 +55,16 @@ def grade(
     if found.rule in GUESSES:
         return Verdict("undecided", answer, "no final answer", rule)
     return Verdict("wrong", answer, match.reason or "another answer", rule)
+
+
+def compare_safely(prediction: str, gold: str, ask: Ask) -> Match:
+    """`compare`, where a defect of ours costs the one verdict and not a run of thousands."""
+    try:
+        return compare(prediction, gold, ask)
+    except GradingError:
+        raise
+    except Exception as error:
+        return Match(None, "error", f"could not be compared ({type(error).__name__}); please report the two answers")
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ TOWER = re.compile(r"\^\s*(?:\{[^{}]*(?:\^|!)|[^{}]\s*\^|\{[^{}]*\{[^{}]*\}[^{}]
 FACTORIAL = re.compile(r"(\d+|[)}])\s*!(?!=)")
 DOUBLE_FACTORIAL = re.compile(r"!\s*\)?\s*\}?\s*!")
 BIG_OPERATOR = re.compile(r"\\(?:sum|prod|int|lim|binom|dbinom|tbinom|choose|bigcup|bigcap)(?![a-zA-Z])")
-LONG_DIGITS = re.compile(r"\d{%d,}" % (MOST_DIGITS + 1))
+LONG_DIGITS = re.compile(rf"\d{{{MOST_DIGITS + 1},}}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 

@@ -26,14 +26,13 @@ ENDLESS = re.compile(r"(-?)(\d*)\.(\d*?)(\d+?)\4{2,}\s*(?:\.\.\.|\\(?:l|c)?dots)
 MIXED_WORDS = re.compile(r"^(-?\d+) and (\d+/\d+|\\frac\{\d+\}\{\d+\})$")
 PLAIN = re.compile(r"[-+]?\s*(?:\d+|\d{1,3}(?:,\d{3})+)?(?:\.(\d*))?")
 SCIENTIFIC_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
-ONES = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
-    )
-}
-TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
+SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+ROUND = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+ONES = {word: value for value, word in enumerate(SMALL)}
+TENS = {word: 10 * value for value, word in enumerate(ROUND, start=2)}
 PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
@@ -53,7 +52,7 @@ class _NotANumber(Exception):
 
 
 def read_number(text: str) -> Number | None:
-    """The value of a number or of plain arithmetic (`1,234`, `-3/4`, `1\\frac{2}{3}`, `1.5 \\times 10^3`, `thirty-six`), or None."""
+    """The value of a number or of plain arithmetic (`1,234`, `1\\frac{2}{3}`, `1.5 \\times 10^3`, `thirty-six`), or None."""
     plain = PLAIN.fullmatch(text)
     if plain and any(character.isdigit() for character in text):
         decimals = plain.group(1)
@@ -220,7 +219,7 @@ class _Parser:
         return _bounded(numerator / denominator)
 
     def mixed_part(self) -> Fraction:
-        """The fraction that follows a whole number and is added to it (`1\\frac{2}{3}`, `1 2/3`, APE210K's `1(2/3)`), else 0."""
+        """The fraction after a whole number that is added to it (`1\\frac{2}{3}`, `1 2/3`, APE210K's `1(2/3)`), else 0."""
         rest = self.tokens[self.place : self.place + 7]
         if len(rest) == 7 and rest[0] == "\\frac" and rest[1::3] == ["{", "{"] and rest[3::3] == ["}", "}"]:
             parts, length = (rest[2], rest[5]), 7
@@ -260,11 +259,13 @@ def read_words(text: str) -> Fraction | None:
     if all(character in CHINESE_DIGITS or character in CHINESE_SCALES for character in text):
         return Fraction(_chinese(text))
     words = [word for word in re.split(r"[\s-]+", text.casefold()) if word != "and"]
+    if not words:
+        return None
     part = PARTS.get(words[-1]) or PARTS.get(words[-1].removesuffix("s"))
     if part and len(words) <= 3:
         count = read_words(" ".join(words[:-1])) if words[:-1] not in ([], ["a"], ["one"]) else Fraction(1)
         return None if count is None else count / part
-    if not words or any(word not in ONES and word not in TENS and word not in SCALES and word != "hundred" for word in words):
+    if any(word not in ONES and word not in TENS and word not in SCALES and word != "hundred" for word in words):
         return None
     total = group = 0
     for word in words:

@@ -6,6 +6,7 @@ Knows the protocol of symbolic_worker and no mathematics.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -63,16 +64,15 @@ class SymbolicGrader:
         request = {"id": self.asked, "prediction": prediction, "gold": gold, "seconds": self.seconds}
         self.process.stdin.write((json.dumps(request) + "\n").encode())
         self.process.stdin.flush()
-        reply = self._reply(time.monotonic() + self.seconds + GRACE)
-        if reply is None:
-            if self.worker is not None:
-                os.kill(self.worker, signal.SIGKILL)
-            self._await_next()
-            return Match(None, "symbolic", "took too long to compare")
-        if "died" in reply:
-            self._await_next(died=True)
-            return Match(None, "symbolic", "took too much memory to compare")
-        return Match(reply["same"], "symbolic", reply["reason"])
+        deadline = time.monotonic() + self.seconds + GRACE
+        while (reply := self._reply(deadline)) is not None:
+            if "died" in reply:
+                self._await_worker()
+                return Match(None, "symbolic", "the comparing process was lost (too much memory?)")
+            if reply.get("id") == self.asked:  # an earlier one answers what was asked of a lost worker
+                return Match(reply["same"], "symbolic", reply["reason"])
+        self._replace_worker()
+        return Match(None, "symbolic", "took too long to compare")
 
     def _ready(self) -> None:
         """Start the processes where there are none of ours: a forked copy of this process starts its own."""
@@ -89,22 +89,23 @@ class SymbolicGrader:
         atexit.register(self.close)
         self._await_worker()
 
-    def _await_next(self, died: bool = False) -> None:
-        """Wait for the worker that replaces a dead one."""
-        self.replaced += 1
-        while not died:
-            message = self._reply(time.monotonic() + START_SECONDS)
-            if message is None:
-                break
-            died = "died" in message
+    def _replace_worker(self) -> None:
+        """Kill the worker and wait for the next one."""
+        if self.worker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.worker, signal.SIGKILL)
         self._await_worker()
 
     def _await_worker(self) -> None:
-        message = self._reply(time.monotonic() + START_SECONDS)
-        if message is None or "worker" not in message:
-            self.close()
-            raise GradingError("the process that compares mathematics does not start; check with: python -c 'import math_verify'")
-        self.worker = message["worker"]
+        """Wait until a new worker says that it is there. Raises GradingError where none comes."""
+        deadline = time.monotonic() + START_SECONDS
+        while (message := self._reply(deadline)) is not None:
+            if "worker" in message:
+                self.replaced += self.worker is not None
+                self.worker = message["worker"]
+                return
+        self.close()
+        raise GradingError("the process that compares mathematics does not start; check with: python -c 'import math_verify'")
 
     def _reply(self, deadline: float) -> dict[str, Any] | None:
         """The next message, or None where none has come by the deadline or the process has ended."""

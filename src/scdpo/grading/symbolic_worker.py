@@ -1,4 +1,6 @@
-"""The process that compares mathematics with Math-Verify, run as `python -P symbolic_worker.py MEGABYTES`; imports nothing of scdpo.
+"""The process that compares mathematics with Math-Verify, run as `python -P symbolic_worker.py MEGABYTES`.
+
+Imports nothing of scdpo.
 
 Two processes: a keeper that has imported Math-Verify once and holds no work, and its forked worker with a memory limit. The
 grader kills a worker that takes too long; the keeper forks the next one within milliseconds. Requests and replies are JSON
@@ -24,12 +26,15 @@ class TooSlow(BaseException):
 
 
 def answer(prediction: str, gold: str) -> dict[str, Any]:
-    """{"same": true, false or null, "reason"}. Both are mathematics in LaTeX; the gold one goes first (verify is asymmetric)."""
+    """{"same": true, false or null, "reason"}. Both are LaTeX; the gold one goes first to verify, which is asymmetric."""
     from math_verify import verify
 
     first, second = parse_latex(gold), parse_latex(prediction)
     if not first or not second:
-        return {"same": None, "reason": "no mathematics that can be read in " + ("the gold answer" if not first else "the answer")}
+        return {
+            "same": None,
+            "reason": "no mathematics that can be read in " + ("the gold answer" if not first else "the answer"),
+        }
     if is_undefined(first[0]) or is_undefined(second[0]):
         return {"same": None, "reason": "an undefined value"}
     kinds = kind_of(first[0]), kind_of(second[0])
@@ -84,10 +89,11 @@ def kind_of(value: Any) -> str:
 
 
 def equal_at_points(first: Any, second: Any) -> bool | None:
-    """Whether two expressions have the same values at three points, or are the same constant to 45 digits; None where that shows nothing.
+    """Whether two expressions have the same values at three points, or are the same constant to 45 digits.
 
-    Much faster than simplification, and as sure: expressions that differ do so at any point but a few. Points where one of
-    them is not real are passed over (the logarithm of a negative number). Floats are left to Math-Verify's rounding.
+    None where that shows nothing. Much faster than simplification, and as sure: expressions that differ do so at any point
+    but a few. Points where one of them is not real are passed over (the logarithm of a negative number). Floats are left to
+    Math-Verify's rounding.
     """
     from sympy import Expr, Float, I
 

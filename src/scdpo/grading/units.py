@@ -86,10 +86,11 @@ def _table() -> dict[str, Unit]:
 UNITS = _table()
 # A letter stuck to a number is algebra (5m, 3t) and a lone one after a space may be: these stand for units only where spaced.
 STUCK = {name for name in UNITS if len(name) > 1 or not name.isascii() or not name.isalpha()}
-NO_UNITS = frozenset(
-    "and or mod sin cos tan cot sec csc log ln exp sqrt pi frac to if for when where with infty times cdot pm le ge div "
-    "otherwise than not no thousand million billion trillion hundred".split()
-)
+NO_UNITS = frozenset((
+    "and", "or", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "frac", "to",
+    "if", "for", "when", "where", "with", "infty", "times", "cdot", "pm", "le", "ge", "div", "otherwise", "than",
+    "not", "no", "thousand", "million", "billion", "trillion", "hundred",
+))  # fmt: skip
 CURRENCY = re.compile(r"^([-+]?)\s*(\$|¥|€|£|₹|USD|US\$|RMB|CNY|EUR|Rs\.?)\s*([-+]?)\s*(?=[\d.\\(])", re.IGNORECASE)
 PERCENT = re.compile(r"\s*(?:%|\b(?:percent|per cent|percentage points?)\b)\s*$", re.IGNORECASE)
 CHINESE_PERCENT = re.compile(r"^百分之\s*(.+)$")
@@ -101,10 +102,11 @@ LEADING = re.compile(
 )
 PROSE_NUMBER = re.compile(r"(?<![\w.])(\$?\s?-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)(?!\w|\.\d)(\s*%|\s+percent)?", re.ASCII)
 PROSE = re.compile(r"[A-Za-z\u3400-\u9fff',.\s-]*")
-CHANGING = frozenset(
-    "not no than least most less more greater fewer larger smaller between to times half twice double squared cubed over minus "
-    "plus divided multiplied base mod modulo or and if and nor per x y z root power remainder factorial".split()
-)
+CHANGING = frozenset((
+    "not", "no", "than", "least", "most", "less", "more", "greater", "fewer", "larger", "smaller", "between", "to",
+    "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
+    "mod", "modulo", "or", "and", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
+))  # fmt: skip
 CHINESE_CHANGING = "不非少多大小倍于至或和与的"
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
@@ -162,7 +164,7 @@ def _in_prose(text: str) -> Quantity | None:
     if len(numbers) != 1 or not PROSE.fullmatch(PROSE_NUMBER.sub(" ", text)):
         return None
     words = re.findall(r"[a-z]+", PROSE_NUMBER.sub(" ", text).casefold())
-    if not words and text.isascii() or any(word in CHANGING or (len(word) < 2 and word != "a") for word in words):
+    if (not words and text.isascii()) or any(word in CHANGING or (len(word) < 2 and word != "a") for word in words):
         return None
     if any(word in text for word in CHINESE_CHANGING):
         return None
@@ -194,7 +196,13 @@ def _is_unit(name: str, stuck: bool) -> bool:
         return False
     if stuck and first.isascii() and first.isalpha():
         return first in STUCK or first.casefold() in STUCK
-    return known_unit(name) is not None or known_unit(first) is not None or len(first) > 2 or not first.isascii() or not first.isalpha()
+    return (
+        known_unit(name) is not None
+        or known_unit(first) is not None
+        or len(first) > 2
+        or not first.isascii()
+        or not first.isalpha()
+    )
 
 
 def known_unit(name: str) -> Unit | None:
@@ -248,7 +256,8 @@ def same_quantity(prediction: Quantity, gold: Quantity) -> tuple[bool | None, st
     assert known is not None
     with_unit, without = (prediction.number, gold.number) if first else (gold.number, prediction.number)
     explained = any(
-        unit.dimension == known.dimension and with_unit.value * known.size == without.value * unit.size for unit in UNITS.values()
+        unit.dimension == known.dimension and with_unit.value * known.size == without.value * unit.size
+        for unit in UNITS.values()
     )
     return (None if explained else False), "unit"
 

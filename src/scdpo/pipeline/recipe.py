@@ -35,7 +35,7 @@ class PromptSettings(Settings):
     """What the model sees before a solution."""
 
     template: str = ""
-    """The prompt, with {question} where the question belongs; empty: the one that fits the problem source (docs/problems.md)."""
+    """The prompt, with {question} where the question belongs; empty: the one of the problem source (docs/problems.md)."""
 
 
 class Recipe(Settings):

@@ -23,9 +23,9 @@ CHINESE = "{question}\n\n请一步一步推理，最后把答案写在 #### 之�
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """A set as published. fields: those that each record has (a|b: one of them); read: from a record, where it stands, and an id
-    for want of one. hub: the data set's name there; only: what a file's path holds where one folder holds other languages or
-    versions too.
+    """A set as published. fields: those that each record has (a|b: one of them); read: from a record, where it stands, and an
+    id for want of one. hub: the data set's name there; only: what a file's path holds where one folder holds other languages
+    or versions too.
     """
 
     title: str
@@ -62,7 +62,13 @@ def _svamp(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
 
 
 def _ape210k(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
-    return Problem(_of(record, "id") or fallback_id, _of(record, "original_text", "question_chinese"), _of(record, "ans", "result"), None, "zh")
+    return Problem(
+        _of(record, "id") or fallback_id,
+        _of(record, "original_text", "question_chinese"),
+        _of(record, "ans", "result"),
+        None,
+        "zh",
+    )
 
 
 def _cmath(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
@@ -77,7 +83,9 @@ PUBLISHED: dict[str, ProblemSet] = {
     "gsm8k": ProblemSet("GSM8K", ("question", "answer"), _gsm8k, AFTER_HASHES, "en", "openai/gsm8k", "main/"),
     "math": ProblemSet("MATH", ("problem", "solution"), _math, IN_A_BOX, "en", "EleutherAI/hendrycks_math"),
     "svamp": ProblemSet("SVAMP", ("Body", "Question", "Answer"), _svamp, AFTER_HASHES, "en", "ChilleD/SVAMP"),
-    "ape210k": ProblemSet("APE210K", ("original_text|question_chinese", "ans|result"), _ape210k, CHINESE, "zh", "MU-NLPC/Calc-ape210k"),
+    "ape210k": ProblemSet(
+        "APE210K", ("original_text|question_chinese", "ans|result"), _ape210k, CHINESE, "zh", "MU-NLPC/Calc-ape210k"
+    ),
     "cmath": ProblemSet("CMATH", ("question", "golden"), _cmath, CHINESE, "zh", "weitianwen/cmath"),
     "mgsm_zh": ProblemSet("MGSM-zh", ("question", "answer_number"), _mgsm_zh, CHINESE, "zh", "juletxara/mgsm", "zh"),
     "jsonl": ProblemSet("your own", ("question", "answer"), parse_problem),
@@ -95,7 +103,9 @@ def read_problem(name: str, record: Mapping[str, Any], where: str, fallback_id: 
     if missing is None or (name == "jsonl" and likely is None):
         return published.read(record, where, fallback_id)
     if likely is not None:
-        raise ProblemError(f'{where}: no "{missing}"; this looks like {PUBLISHED[likely].title}: set the source to {likely}:PATH')
+        raise ProblemError(
+            f'{where}: no "{missing}"; this looks like {PUBLISHED[likely].title}: set the source to {likely}:PATH'
+        )
     raise ProblemError(f'{where}: no "{missing}"; every record of {published.title} has one (see docs/problems.md)')
 
 

@@ -68,7 +68,9 @@ def _from_folder(folder: Path, published: ProblemSet) -> list[Record]:
     if published.only and any(published.only in name for name in names.values()):
         files = [file for file in files if published.only in names[file]]
     if not files:
-        raise ProblemError(f"{folder}: no {', '.join(SUFFIXES)} file in this folder; name a file, or the folder that holds them")
+        raise ProblemError(
+            f"{folder}: no {', '.join(SUFFIXES)} file in this folder; name a file, or the folder that holds them"
+        )
     return [
         replace(record, file=names[file], is_test=TEST.search(names[file]) is not None)
         for file in files

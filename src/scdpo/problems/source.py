@@ -117,7 +117,9 @@ def cut_source(settings: ProblemSettings, taken: Collection[str]) -> dict[Split,
     everything, held_out = read_source(settings.source)
     own_test = bool(held_out) and len(held_out) < len(everything)
     held_questions = {problem.question for problem in held_out} if own_test else set()
-    free = [problem for problem in distinct(everything) if problem.question not in taken and problem.question not in held_questions]
+    free = [
+        problem for problem in distinct(everything) if problem.question not in taken and problem.question not in held_questions
+    ]
     pools: list[tuple[tuple[Split, ...], list[Problem]]] = []
     if settings.test_source:
         pools = [(("dev", "sft", "pairs"), free)]
@@ -131,8 +133,8 @@ def cut_source(settings: ProblemSettings, taken: Collection[str]) -> dict[Split,
         wanted = sum(getattr(settings, split) for split in order)
         if wanted > len(problems):
             raise ProblemError(
-                f"{settings.source} has {len(problems)} different problems for {', '.join(order)} and the recipe asks for {wanted}; "
-                f"lower [problems] {', '.join(order)}"
+                f"{settings.source} has {len(problems)} different problems for {', '.join(order)} and the recipe asks for "
+                f"{wanted}; lower [problems] {', '.join(order)}"
             )
         for split in order:
             count = getattr(settings, split)

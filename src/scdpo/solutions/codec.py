@@ -22,7 +22,11 @@ from scdpo.solutions.splitting import StepFormat, cut_windows, step_kind
 BROKEN = "\ufffd"
 LINE_END = re.compile(r"\n")
 # What ends a step for the engine, which sees single tokens: as near to the format as a token can tell.
-STEP_ENDS = {"paragraphs": re.compile(r"\n\s*\n"), "sentences": re.compile(r"[.!?。！？]\s*$"), "blocks": re.compile(r"<\|endofblock\|>")}
+STEP_ENDS = {
+    "paragraphs": re.compile(r"\n\s*\n"),
+    "sentences": re.compile(r"[.!?。！？]\s*$"),
+    "blocks": re.compile(r"<\|endofblock\|>"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Protected:
 
 
 def protected(text: str) -> Protected:
-    """The spans of `text` that must stay whole. An opener without its closer protects nothing; a fence without one, the rest."""
+    """The spans of `text` that must stay whole. An opener without closer protects nothing, a fence without one the rest."""
     spans: list[tuple[int, int, str]] = []
     absent: set[str] = set()
     place = 0

@@ -24,7 +24,9 @@ OUTPUT_FENCE = re.compile(r"```[ \t]*(?:output|result|console|text)\b", re.IGNOR
 PARAGRAPH = re.compile(r"(?<!\s)[^\S\n]*+\n[^\S\n]*+\n\s*+")
 LINE = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+")
 LATEX = re.compile(r"\\[a-zA-Z(\[]|\$\$")
-SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*]*(\s+)(?=[\"'(*\[]*(?:[A-Z]|\$|\\[\[(a-zA-Z])|[\u3400-\u9fff])|(?<=[。！？；])([”」』）]?\s*)(?=\S)")
+SENTENCE = re.compile(
+    r"(?<=[.!?])[\"')\]*]*(\s+)(?=[\"'(*\[]*(?:[A-Z]|\$|\\[\[(a-zA-Z])|[\u3400-\u9fff])|(?<=[。！？；])([”」』）]?\s*)(?=\S)"
+)
 ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[A-Za-z]|\d{1,2}|Mr|Mrs|Ms|Dr|St|vs|etc|i\.e|e\.g|cf|approx|Fig|Eq|No|a\.m|p\.m)\.$")
 SENTENCE_MARKS = ".!?:;。！？：；"
 WORD = re.compile(r"[^\W\d_]{2,}|[\u3400-\u9fff]")
@@ -97,13 +99,13 @@ def _windows(text: str, shield: Protected, format: Format) -> list[CutWindow]:
 def _joined(text: str, shield: Protected, windows: list[CutWindow]) -> list[CutWindow]:
     """Without the windows before a piece that is only a formula, or that only states again the answer just stated."""
     kept: list[CutWindow] = []
+    opening = True  # nothing but formulas so far
     for index, window in enumerate(windows):
+        before = windows[index - 1].stop if index else 0
         stop = windows[index + 1].start if index + 1 < len(windows) else len(text)
-        start = kept[-1].stop if kept else 0
-        formula = is_formula(text, shield, window.stop, stop)
-        repeats = is_answer_step(text[start : window.start]) and is_answer_step(text[window.stop : stop])
-        opening = not kept and is_formula(text, shield, 0, window.start)
-        if not formula and not repeats and not opening:
+        opening = opening and is_formula(text, shield, before, window.start)
+        repeats = is_answer_step(text[before : window.start]) and is_answer_step(text[window.stop : stop])
+        if not opening and not repeats and not is_formula(text, shield, window.stop, stop):
             kept.append(window)
     return kept
 
@@ -111,7 +113,11 @@ def _joined(text: str, shield: Protected, windows: list[CutWindow]) -> list[CutW
 def is_formula(text: str, shield: Protected, start: int, stop: int) -> bool:
     """Whether text[start:stop] is nothing but delimited mathematics and punctuation."""
     outside = shield.without(text, start, stop)
-    return len(outside.strip()) < len(text[start:stop].strip()) and FORMULA.fullmatch(outside) is not None and "```" not in text[start:stop]
+    return (
+        len(outside.strip()) < len(text[start:stop].strip())
+        and FORMULA.fullmatch(outside) is not None
+        and "```" not in text[start:stop]
+    )
 
 
 def _blocks(text: str, shield: Protected) -> Iterable[CutWindow]:
@@ -180,7 +186,11 @@ def _matches(pattern: re.Pattern[str], text: str) -> Iterable[CutWindow]:
 
 def is_answer_step(text: str) -> bool:
     """Whether a step only states the final answer (`#### 42`, `The answer is: 42`, `$\\boxed{42}$`)."""
-    return len(text) < 400 and all(ANSWER_ONLY.fullmatch(line) for line in text.strip().split("\n") if line.strip()) and bool(text.strip())
+    return (
+        len(text) < 400
+        and all(ANSWER_ONLY.fullmatch(line) for line in text.strip().split("\n") if line.strip())
+        and bool(text.strip())
+    )
 
 
 def step_kind(text: str, final: bool) -> Literal["text", "code", "answer"]:
