@@ -196,6 +196,44 @@ def test_solutions_that_correct_themselves_are_not_preferred(text, preferred):
     assert is_preferred(solution, ("error", "apolog")) == preferred
 
 
+@pytest.mark.parametrize(
+    ("prediction", "gold", "outcome"),
+    [
+        ("0.333", "1/3", "wrong"),
+        ("0.333333", "1/3", "correct"),
+        ("1/3", "0.333", "undecided"),
+        ("3.464", r"2\sqrt{3}", "wrong"),
+        ("3.4641016", r"2\sqrt{3}", "correct"),
+        ("50", "50%", "correct"),
+        ("0.5", "50%", "correct"),
+        ("50%", "50", "correct"),
+        ("50%", "0.5", "correct"),
+        ("0.25%", "0.25", "undecided"),
+        ("5", "5 m", "correct"),
+        ("500 cm", "5 m", "correct"),
+        ("5 km", "5 m", "wrong"),
+        ("2 hours", "120", "undecided"),
+        ("5m", "5", "undecided"),
+        ("(1,2)", r"\{1,2\}", "wrong"),
+        ("[1,2]", "(1,2)", "wrong"),
+        ("1, 2", "(1,2)", "correct"),
+        ("2, 1", "(1,2)", "wrong"),
+        ("x = 2 or x = 1", r"\{1,2\}", "correct"),
+        (r"\pm 2", "-2, 2", "correct"),
+        ("1010_3", "1010_2", "wrong"),
+        ("1010", "1010_2", "correct"),
+        ("12_8", "1010_2", "undecided"),
+        ("x = 5", "5", "correct"),
+        ("2x+3", "y = 2x+3", "correct"),
+        ("Ben", "7", "undecided"),
+        ("12", "C", "undecided"),
+    ],
+)
+def test_policies(prediction, gold, outcome):
+    """The table of docs/grading.md."""
+    assert grade(prediction, gold).outcome == outcome
+
+
 def test_the_package_gives_grade():
     verdict = scdpo.grade(r"\frac{2}{\sqrt{2}}", r"\sqrt{2}")
     assert (verdict.outcome, verdict.extracted, verdict.rule) == ("correct", r"\frac{2}{\sqrt{2}}", "whole text: value")

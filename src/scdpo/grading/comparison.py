@@ -60,6 +60,7 @@ EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
 SHORT_WORD = re.compile(r"[a-z]{1,3}")
 SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
+STUCK_LETTER = re.compile(r"([-+]?\d+(?:\.\d+)?)[mgstlLhNJWV]")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
 APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
@@ -123,7 +124,7 @@ def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
     elif labelled:
         letter = labelled.group(1) or labelled.group(2)
     else:
-        return None
+        return Match(None, "choice", "no choice letter in the answer")
     return _decided(letter.upper() == expected.group(1), "choice", "")
 
 
@@ -131,6 +132,9 @@ def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Numbers, with units, currencies, percent signs and words around them."""
     first, second = read_quantity(_value_of(prediction, gold)), read_quantity(_value_of(gold, prediction))
     if first is None or second is None:
+        stuck = [STUCK_LETTER.fullmatch(text) for text in (prediction, gold)]
+        if stuck[0] and second and stuck[0].group(1) == gold or stuck[1] and first and stuck[1].group(1) == prediction:
+            return Match(None, "unit", "a letter that may be a unit or a variable")
         comma = re.fullmatch(r"([-+]?\d+),(\d+)", prediction)
         if comma and second is not None and second.number.value.denominator != 1:
             number = read_number(f"{comma.group(1)}.{comma.group(2)}")

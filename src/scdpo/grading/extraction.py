@@ -61,7 +61,7 @@ def extract(text: str, whole: bool) -> Extracted | None:
         inside = _stated(boxed.replace("\\text{", "{").replace("{", "").replace("}", "")) if "nswer" in boxed else None
         return Extracted(inside.text if inside else boxed, "box")
     stated = _hashes(text) or _stated(text)
-    if stated is not None:
+    if stated is not None and (stated.text or not whole):
         return stated
     if not text.strip():
         return None

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from scdpo.grading.numbers import Number, read_number, same_number
+from scdpo.grading.numbers import Number, read_number, read_words, same_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ PROSE = re.compile(r"[A-Za-z\u3400-\u9fff',.\s-]*")
 CHANGING = frozenset((
     "not", "no", "than", "least", "most", "less", "more", "greater", "fewer", "larger", "smaller", "between", "to",
     "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
-    "mod", "modulo", "or", "and", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
+    "mod", "modulo", "or", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
 ))  # fmt: skip
 CHINESE_CHANGING = "不非少多大小倍于至或和与的"
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
@@ -161,6 +161,8 @@ def _with_unit(text: str, unit: Unit | None) -> Quantity | None:
 def _in_prose(text: str) -> Quantity | None:
     """The one number of a few words (`she has 36 apples`, `a 20% increase`); None where the words change or compare it."""
     numbers = PROSE_NUMBER.findall(text)
+    if not numbers:
+        return _in_words(text)
     if len(numbers) != 1 or not PROSE.fullmatch(PROSE_NUMBER.sub(" ", text)):
         return None
     words = re.findall(r"[a-z]+", PROSE_NUMBER.sub(" ", text).casefold())
@@ -170,6 +172,17 @@ def _in_prose(text: str) -> Quantity | None:
         return None
     number = read_number(numbers[0][0].strip("$ "))
     return Quantity(number, percent=bool(numbers[0][1]), words=True, prose=tuple(words) or (text,)) if number else None
+
+
+def _in_words(text: str) -> Quantity | None:
+    """`seven days`: a number in words, and words behind it."""
+    words = text.split()
+    for count in range(min(4, len(words) - 1), 0, -1):
+        value = read_words(" ".join(words[:count]))
+        rest = words[count:]
+        if value is not None and all(word.isalpha() and word.casefold() not in CHANGING for word in rest):
+            return Quantity(Number(value), known_unit(" ".join(rest)), words=True)
+    return None
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -212,20 +225,27 @@ def known_unit(name: str) -> Unit | None:
 
 
 def _compound(text: str) -> Quantity | None:
-    """`2 hours 30 minutes` and `5 feet 6 inches`: parts of one dimension, added up in its base unit."""
-    place, total, dimension, parts = 0, Fraction(0), "", 0
+    """`2 hours 30 minutes` and `5 feet 6 inches`: ever smaller parts of one dimension, added up in its base unit."""
+    place, total, parts = 0, Fraction(0), 0
     base: Unit | None = None
     while place < len(text):
         match = PART.match(text, place)
-        unit = known_unit(match.group(2)) if match else None
-        if match is None or unit is None or (dimension and unit.dimension != dimension):
+        unit = _part_of(base, match.group(2)) if match else None
+        if match is None or unit is None or (base and (unit.dimension != base.dimension or unit.size >= base.size)):
             return None
         number = read_number(match.group(1))
         if number is None:
             return None
         total += number.value * unit.size
-        base, dimension, place, parts = Unit(unit.dimension, Fraction(1)), unit.dimension, match.end(), parts + 1
-    return Quantity(Number(total), base, words=True) if parts > 1 else None
+        base, place, parts = unit, match.end(), parts + 1
+    return Quantity(Number(total), Unit(base.dimension, Fraction(1)), words=True) if base and parts > 1 else None
+
+
+def _part_of(base: Unit | None, name: str) -> Unit | None:
+    """The unit of a further part: a Chinese 分 is a minute behind hours and a hundredth behind yuan."""
+    if name == "分" and base:
+        return {"time": UNITS["分钟"], "yuan": Unit("yuan", Fraction(1, 100))}.get(base.dimension)
+    return known_unit(name)
 
 
 def same_quantity(prediction: Quantity, gold: Quantity) -> tuple[bool | None, str]:

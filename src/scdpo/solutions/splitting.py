@@ -89,10 +89,11 @@ def shows(text: str, shield: Protected, format: Format) -> bool:
 def _windows(text: str, shield: Protected, format: Format) -> list[CutWindow]:
     """The windows of one format, without those that no step may end at."""
     cuts = sorted(CUTTERS[format](text, shield), key=lambda window: window.stop)
-    found = [window for window in cuts if not shield.holds(window.start) and not shield.holds(window.stop)]
+    if format != "blocks":  # markers are no part of any mathematics, however it looks
+        cuts = [window for window in cuts if not shield.holds(window.start) and not shield.holds(window.stop)]
     first = len(text) - len(text.lstrip())
     last = len(text.rstrip())
-    inside = [window for window in found if window.start > first and window.stop < last]
+    inside = [window for window in cuts if window.start > first and window.stop < last]
     return _joined(text, shield, inside) if format in ("paragraphs", "lines", "sentences") else inside
 
 
