@@ -19,12 +19,13 @@ def test_unknown_names_are_attribute_errors():
         _ = scdpo.nothing
 
 
-def test_the_docs_example_runs(tmp_path, monkeypatch):
-    """The Python blocks of docs/library.md, one after the other."""
+@pytest.mark.parametrize(("page", "least"), [("library.md", 3), ("grading.md", 1)])
+def test_the_docs_examples_run(page, least, tmp_path, monkeypatch):
+    """The Python blocks of a page, one after the other."""
     monkeypatch.chdir(tmp_path)
-    page = Path(__file__).parent.parent / "docs" / "library.md"
+    page = Path(__file__).parent.parent / "docs" / page
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) >= 3
+    assert len(blocks) >= least
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(page), "exec"), names)

@@ -227,6 +227,7 @@ def test_solutions_that_correct_themselves_are_not_preferred(text, preferred):
         ("2x+3", "y = 2x+3", "correct"),
         ("Ben", "7", "undecided"),
         ("12", "C", "undecided"),
+        ("x_2", "x_1", "wrong"),
     ],
 )
 def test_policies(prediction, gold, outcome):

@@ -13,7 +13,12 @@ from scdpo.problems.settings import ProblemSettings
 from scdpo.problems.source import locate, make_splits, prompt_template, read_source
 
 GSM8K = {"question": "Two and two?", "answer": "He has 2 + 2 = <<2+2=4>>4 pens.\n#### 1,004"}
-MATH = {"problem": "Half?", "level": "Level 1", "type": "Algebra", "solution": "So $x = \\boxed{2}$, no: $\\boxed{\\frac{1}{2}}$."}
+MATH = {
+    "problem": "Half?",
+    "level": "Level 1",
+    "type": "Algebra",
+    "solution": "So $x = \\boxed{2}$, no: $\\boxed{\\frac{1}{2}}$.",
+}
 SVAMP = {"ID": "chal-1", "Body": "Dan had $ 3 left.", "Question": "How much?", "Answer": 51.0, "Type": "Subtraction"}
 APE210K = {"id": "426893", "original_text": "平均数是多少．", "equation": "x=1", "ans": "6(1/3)"}
 CMATH = {"question": "一共多少？", "golden": "20%", "grade": 1}
@@ -44,7 +49,8 @@ def numbered(row: dict, count: int, start: int = 0) -> list[dict]:
     names = ("question", "problem", "Body", "original_text")
     ids = ("id", "ID")
     return [
-        {k: f"{v} {n}" if k in names else f"{v}-{n}" if k in ids else v for k, v in row.items()} for n in range(start, start + count)
+        {k: f"{v} {n}" if k in names else f"{v}-{n}" if k in ids else v for k, v in row.items()}
+        for n in range(start, start + count)
     ]
 
 

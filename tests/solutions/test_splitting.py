@@ -1,5 +1,7 @@
 """Where solutions are cut: by their format, never inside mathematics or code, and joined again to the same text."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from scdpo.solutions.verdict import Verdict
 
 def steps_of(text: str, format="auto") -> list[str]:
     cuts = [0, *(window.stop for window in cut_windows(text, format)), len(text)]
-    return [text[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [text[start:stop] for start, stop in pairwise(cuts)]
 
 
 def kinds_of(steps: list[str]) -> list[str]:
@@ -65,7 +67,13 @@ EXAMPLES = {
     ),
     "fences": (
         "fences",
-        ["Let me compute.\n\n", "```python\nx = 1\n\nprint(x)\n```\n```output\n1\n```\n\n", "So it is 1.\n", "```python\n2\n```\n", "The answer is 1."],
+        [
+            "Let me compute.\n\n",
+            "```python\nx = 1\n\nprint(x)\n```\n```output\n1\n```\n\n",
+            "So it is 1.\n",
+            "```python\n2\n```\n",
+            "The answer is 1.",
+        ],
         ["text", "code", "text", "code", "answer"],
     ),
     "blocks": (
@@ -136,7 +144,8 @@ def test_joined_steps_are_the_text(format, text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["```", "\\[", "\\begin{a}", "$", "a. B", "Step 1:\n", "<|endofblock|>", "\n", " \n", "$x$\n\n", "。", "#### 5\n", "[asy]"]
+    "piece",
+    ["```", "\\[", "\\begin{a}", "$", "a. B", "Step 1:\n", "<|endofblock|>", "\n", " \n", "$x$\n\n", "。", "#### 5\n", "[asy]"],
 )
 def test_long_texts_are_cut_in_linear_time(piece):
     """A quadratic cut would take minutes here."""

@@ -13,7 +13,9 @@ from fractions import Fraction
 from itertools import permutations
 
 from scdpo.grading.algebra import equal_by_value, value_at
+from scdpo.grading.bases import read_numeral
 from scdpo.grading.cleaning import clean
+from scdpo.grading.clock import read_clock
 from scdpo.grading.numbers import read_number
 from scdpo.grading.structures import Structure, read_structure
 from scdpo.grading.units import read_quantity, same_quantity, split_unit
@@ -39,19 +41,6 @@ LABELLED = re.compile(
     r"(?:(?:option|choice|answer|选项?)\s*)?(?:\(\s*([A-Ja-j])\s*\)|([A-J])\s*[).:])\s*(.*)", re.IGNORECASE | re.DOTALL
 )
 NAMED_CHOICE = re.compile(r"(?:option|choice|answer|选项?)\s*\(?\s*([A-J])\s*\)?", re.IGNORECASE)
-BASE = re.compile(
-    r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)"
-)
-BASE_NAMES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"} | {
-    "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hexadecimal": "16"
-}  # fmt: skip
-CLOCK = re.compile(
-    r"(?:at\s+)?(\d{1,2})\s*(?:[:：]\s*(\d{2})(?:\s*[:：]\s*(\d{2}))?)?\s*"
-    r"(a\.?\s?m\.?|p\.?\s?m\.?|o'clock|noon|midnight|in the morning|in the afternoon|in the evening|at night)?\s*"
-    r"(a\.?\s?m\.?|p\.?\s?m\.?)?",
-    re.IGNORECASE,
-)
-CHINESE_CLOCK = re.compile(r"(上午|早上|凌晨|下午|晚上|中午)?\s*(\d{1,2})\s*[时点:](?:钟|整)?\s*(?:(\d{1,2})\s*分?|(半))?")
 RATIO = re.compile(r"\s*(?::|\bto\b|比)\s*")
 ASSIGNMENT = re.compile(r"\s*((?:\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)", re.DOTALL)
 WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
@@ -67,6 +56,13 @@ APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
 DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\\circ")
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
+
+
+OPEN = {
+    "number": "the gold answer is a rounding of this one",
+    "unit": "the units may explain the difference",
+    "percent": "a share or a percentage",
+}
 
 
 def compare(prediction: str, gold: str, ask: Ask) -> Match:
@@ -133,7 +129,7 @@ def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
     first, second = read_quantity(_value_of(prediction, gold)), read_quantity(_value_of(gold, prediction))
     if first is None or second is None:
         stuck = [STUCK_LETTER.fullmatch(text) for text in (prediction, gold)]
-        if stuck[0] and second and stuck[0].group(1) == gold or stuck[1] and first and stuck[1].group(1) == prediction:
+        if (stuck[0] and second and stuck[0].group(1) == gold) or (stuck[1] and first and stuck[1].group(1) == prediction):
             return Match(None, "unit", "a letter that may be a unit or a variable")
         comma = re.fullmatch(r"([-+]?\d+),(\d+)", prediction)
         if comma and second is not None and second.number.value.denominator != 1:
@@ -141,8 +137,7 @@ def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
             return Match(True, "number") if number and number.value == second.number.value else None
         return None
     same, rule = same_quantity(first, second)
-    reason = "the units may explain the difference" if rule == "unit" else "the gold answer is a rounding of this one"
-    return _decided(same, rule, reason)
+    return _decided(same, rule, OPEN[rule])
 
 
 def _value_of(text: str, other: str) -> str:
@@ -158,75 +153,25 @@ def _value_of(text: str, other: str) -> str:
 
 
 def _bases(prediction: str, gold: str, ask: Ask) -> Match | None:
-    """Numerals with a base (`1010_2`); a base that one of them leaves out is taken to be the other's."""
-    expected = BASE.fullmatch(gold)
-    found = BASE.fullmatch(prediction)
-    digits, base = _numeral(gold, expected)
-    other_digits, other_base = _numeral(prediction, found)
-    if base is None and other_base is None:
+    """Numerals with a base (`1010_2`); a base that the prediction leaves out is taken to be the gold one's."""
+    first, second = read_numeral(prediction), read_numeral(gold)
+    if first is None or second is None or first.base is second.base is None:
         return None
-    if digits is None or other_digits is None:
-        return None
-    if base is not None and other_base is not None and base != other_base:
-        same_value = _value_in(digits, base) == _value_in(other_digits, other_base)
-        return _decided(None if same_value else False, "base", "the same value in another base")
-    if digits == other_digits:
-        return Match(True, "base") if base else Match(None, "base", "a base, and the gold answer names none")
-    value = _value_in(digits, base or "10") == _value_in(other_digits, other_base or "10")
-    return _decided(None if value else False, "base", "the same value in another base")
-
-
-def _numeral(text: str, match: re.Match[str] | None) -> tuple[str | None, str | None]:
-    """Digits and base (None where none is given) of a numeral; digits None where it is none."""
-    if match:
-        base = next(group for group in match.groups()[1:] if group)
-        base = BASE_NAMES.get(base.casefold(), base)
-        return (match.group(1).upper().lstrip("0") or "0", base) if base.isdigit() and 2 <= int(base) <= 36 else (None, None)
-    plain = text.replace(" ", "").replace(",", "")
-    return (plain.upper().lstrip("0") or "0", None) if re.fullmatch(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?", plain) else (None, None)
-
-
-def _value_in(digits: str, base: str) -> int | None:
-    try:
-        return int(digits, int(base))
-    except ValueError:
-        return None
+    if first.digits == second.digits and first.base in (second.base, None):
+        return Match(True, "base")
+    same_value = first.value is not None and first.value == second.value
+    if same_value or (first.digits == second.digits and second.base is None):
+        return Match(None, "base", "the same digits or the same value in another base")
+    return Match(False, "base", "another answer")
 
 
 def _times(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Times of the day; a missing a.m. or p.m. is no mistake, the other one is."""
     first, second = read_clock(prediction), read_clock(gold)
-    if first is None or second is None or not (first[2] or second[2]):
+    if first is None or second is None or not (first.is_surely_one or second.is_surely_one):
         return None
-    (minutes, half, _), (expected, expected_half, _) = first, second
-    if half and expected_half:
-        return _decided(minutes == expected, "clock", "")
-    return _decided(minutes % 720 == expected % 720, "clock", "")
-
-
-def read_clock(text: str) -> tuple[int, bool, bool] | None:
-    """(seconds of the day / 60, whether the half of the day is known, whether the text can only be a time), or None."""
-    chinese = CHINESE_CLOCK.fullmatch(text)
-    if chinese and not text.isascii():
-        hour, minute = int(chinese.group(2)), 30 if chinese.group(4) else int(chinese.group(3) or 0)
-        day_part = chinese.group(1)
-        if day_part in ("下午", "晚上") and hour < 12:
-            hour += 12
-        return (hour * 60 + minute, bool(day_part) or hour > 12, True) if hour < 25 and minute < 60 else None
-    match = CLOCK.fullmatch(text)
-    if not match or not (match.group(2) or match.group(4)):
-        return None
-    hour, minute = int(match.group(1)), int(match.group(2) or 0)
-    if hour > 24 or minute > 59:
-        return None
-    words = " ".join(part for part in match.groups()[3:] if part).casefold().replace(".", "").replace(" ", "")
-    afternoon = any(word in words for word in ("pm", "noon", "evening", "night")) and "midnight" not in words
-    morning = any(word in words for word in ("am", "morning", "midnight"))
-    if afternoon and hour < 12:
-        hour += 12
-    if morning and hour == 12:
-        hour = 0
-    return hour * 60 + minute, afternoon or morning or hour > 12, bool(words)
+    turn = 1440 if first.half_is_known and second.half_is_known else 720
+    return _decided((first.minutes - second.minutes) % turn == 0, "clock", "")
 
 
 def _ratios(prediction: str, gold: str, ask: Ask) -> Match | None:
@@ -239,9 +184,8 @@ def _ratios(prediction: str, gold: str, ask: Ask) -> Match | None:
     same = first == second
     if same and (prediction.isdigit() or gold.isdigit()):
         return Match(None, "ratio", "a ratio against a whole number")
-    times = read_clock(prediction), read_clock(gold)
-    if None not in times and same:
-        return _decided(True if times[0] == times[1] else None, "ratio", "equal as ratios, different as times")
+    if same and read_clock(prediction) != read_clock(gold):
+        return Match(None, "ratio", "equal as ratios, different as times")
     return _decided(same, "ratio", "")
 
 
