@@ -26,6 +26,7 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
+SINGLE = ("fields", "steps", "bench")
 ALONE = ("grade", "steps", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
@@ -48,8 +49,9 @@ def parser() -> argparse.ArgumentParser:
     add_grade(commands)
     add_steps(commands)
     add_bench(commands)
-    for command in commands.choices.values():
-        command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
+    for name, command in commands.choices.items():
+        if name not in SINGLE:
+            command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
 
@@ -123,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known, unknown = parser().parse_known_args(others)
         alone = known.command in ALONE
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
-        if known.workers is not None and known.workers < 1:
+        if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
         return execute(known, overrides)
     except KeyboardInterrupt:

@@ -89,7 +89,7 @@ def test_words_of_the_command_line():
     words = ["run", "--a.b", "1", "--out", "x", "--c.d=x y", "mine.toml"]
     assert take_overrides(words) == ({"a.b": "1", "c.d": "x y"}, ["run", "--out", "x", "mine.toml"])
     with pytest.raises(RecipeError, match=r'do not know "--wrokers"; did you mean "--workers"\?'):
-        refuse_unknown(["--wrokers", "2"])
+        refuse_unknown(["--wrokers", "2"], ("workers", "out"), alone=False)
     with pytest.raises(RecipeError, match=r"--a\.b has no value"):
         take_overrides(["--a.b"])
 

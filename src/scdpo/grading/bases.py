@@ -23,7 +23,7 @@ class Numeral:
 
     @property
     def value(self) -> int | None:
-        """The whole number that it is, base ten where none is named; None for one with a point, or with digits beyond its base."""
+        """The whole number, in base ten where none is named; None for one with a point or with a digit too large."""
         try:
             return int(self.digits, self.base or 10)
         except ValueError:
