@@ -30,6 +30,7 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def grader():
     with contextlib.closing(SymbolicGrader(seconds=2.0)) as grader:
+        grader.ask("x < y", "y > x")
         yield grader
 
 

@@ -230,6 +230,8 @@ def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
     """Part by part; in any order for lists and sets. A bare list is also the tuple or the set of the same parts."""
     if not _may_equal(first, second):
         return Match(False, first.kind, f"a {first.kind}, and the gold answer is a {second.kind}")
+    if first.letter and second.letter and first.letter != second.letter:
+        return Match(None, second.kind, "the same form in another letter")
     if first.rows != second.rows or len(first.parts) != len(second.parts):
         return Match(False, second.kind, "another number of parts")
     unordered = first.kind in ("list", "set", "union") and second.kind in ("list", "set", "union")
@@ -269,7 +271,7 @@ def _may_equal(first: Structure, second: Structure) -> bool:
     if first.kind == second.kind:
         return first.opening == second.opening and first.closing == second.closing
     kinds = {first.kind, second.kind}
-    return "list" in kinds and kinds <= {"list", "tuple", "set"}
+    return "list" in kinds and kinds <= {"list", "tuple", "set", "union"}
 
 
 def _all_parts(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:

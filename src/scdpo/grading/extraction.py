@@ -31,7 +31,7 @@ OUTPUTS = re.compile(r"```output\b.*?(?:```|\Z)|<\|execution\|>.*?(?:<\|endofblo
 BECAUSE = re.compile(
     r"(?i),?\s+(?:because|since|as\s+(?:we|it|there)|which|where|so\s+that|if\s+we|when\s+we|rather\s+than|instead\s+of|(?<=,\s)not)\b|[（(]\s*(?:because|since)\b"
 )
-SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"'(*]|\s*$)|[。！？]|\.(?=\*\*)")
+SENTENCE_END = re.compile(r"(?:(?<!\.)\.|(?<![\d)}])!|\?)(?=\s+[A-Z\"'(*]|\s*$)|[。！？]|\.(?=\*\*)")
 NUMBER = re.compile(
     r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?:\s?[%％])?|(?<![\w.])[-+−]?\.\d+", re.ASCII
 )

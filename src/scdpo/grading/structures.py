@@ -27,13 +27,16 @@ NAMED_PART = re.compile(r"\s*([a-z](?:_\{?\w\}?)?)\s*=\s*([^=]+)")
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Parts in order. rows: of a matrix, whose parts are its cells; opening, closing: brackets of a tuple or interval."""
+    """Parts in order. rows: of a matrix, whose parts are its cells; opening, closing: brackets of a tuple or interval; letter:
+    that of the inequality that an interval was given as.
+    """
 
     kind: Kind
     parts: tuple[str, ...]
     opening: str = ""
     closing: str = ""
     rows: int = 1
+    letter: str = ""
 
 
 def read_structure(text: str) -> Structure | None:
@@ -72,24 +75,27 @@ def as_interval(text: str) -> Structure | None:
     """An inequality in one letter as its interval (`x > 3`, `-1 \\le x < 2`, `2 > x`), or None."""
     between = BETWEEN.fullmatch(text.strip())
     if between:
-        left, first, _, second, right = between.groups()
+        left, first, letter, second, right = between.groups()
         if first[0] != second[0] and {first, second} not in ({"<", "\\le"}, {">", "\\ge"}):
             return None
         if first in (">", "\\ge"):
             left, first, second, right = right, MIRRORED[second], MIRRORED[first], left
         ends = ("[" if first == "\\le" else "(", "]" if second == "\\le" else ")")
-        return Structure("tuple", (left.strip(), right.strip()), *ends) if left.strip() and right.strip() else None
+        both = (left.strip(), right.strip())
+        return Structure("tuple", both, *ends, letter=letter) if all(both) else None
     beyond = BEYOND.fullmatch(text.strip())
     if not beyond:
         return None
-    _, sign, bound, other_bound, other_sign, _ = beyond.groups()
+    letter, sign, bound, other_bound, other_sign, other_letter = beyond.groups()
     if sign is None:
         sign, bound = MIRRORED[other_sign], other_bound
     if not bound.strip():
         return None
     if sign in ("<", "\\le"):
-        return Structure("tuple", ("-\\infty", bound.strip()), "(", "]" if sign == "\\le" else ")")
-    return Structure("tuple", (bound.strip(), "\\infty"), "[" if sign == "\\ge" else "(", ")")
+        ends = ("(", "]" if sign == "\\le" else ")")
+        return Structure("tuple", ("-\\infty", bound.strip()), *ends, letter=letter or other_letter)
+    ends = ("[" if sign == "\\ge" else "(", ")")
+    return Structure("tuple", (bound.strip(), "\\infty"), *ends, letter=letter or other_letter)
 
 
 def _named(parts: list[str]) -> Structure | None:

@@ -21,6 +21,9 @@ PACKAGES = (
     "numpy",
     "pydantic",
     "reasoning-gym",
+    "math-verify",
+    "latex2sympy2_extended",
+    "sympy",
 )
 
 
