@@ -10,6 +10,8 @@ import re
 from decimal import Context, Decimal, DecimalException, Overflow, localcontext
 from functools import lru_cache
 
+from scdpo.grading.reader import Reader, Unread
+
 DIGITS = 80
 EQUAL = Decimal(10) ** -60
 DIFFERENT = Decimal(10) ** -30
@@ -23,11 +25,8 @@ TOKEN = re.compile(
 )
 WORD = re.compile(r"(?<!\\)[a-zA-Z]{4,}")
 FUNCTION = re.compile(r"(?<![a-zA-Z\\])[fgh]\s*(?:\(|\{)")
+BRACKETS = {"(": ")", "{": "}"}
 FACTOR_STARTS = re.compile(r"[a-zA-Z(]|\\(?:frac|sqrt|pi)$")
-
-
-class _Unread(Exception):
-    """The text is not of the part of LaTeX that is read here."""
 
 
 def equal_by_value(prediction: str, gold: str) -> bool | None:
@@ -53,50 +52,17 @@ def value_at(text: str, index: int) -> Decimal | None:
     context.traps[Overflow] = True
     try:
         with localcontext(context):
-            return _Reader(text, index).whole()
-    except (_Unread, DecimalException):
+            return _Expression(text, index).whole()
+    except (Unread, DecimalException):
         return None
 
 
-class _Reader:
-    """Recursive descent over sums, products by sign or by standing side by side, powers, fractions and roots."""
+class _Expression(Reader[Decimal]):
+    """Sums, products by sign or by standing side by side, powers, fractions and roots, with the letters at a point."""
 
     def __init__(self, text: str, index: int) -> None:
-        self.tokens: list[str] = []
-        self.index, self.place, self.depth = index, 0, 0
-        start = 0
-        while start < len(text):
-            match = TOKEN.match(text, start)
-            if not match:
-                raise _Unread
-            self.tokens.append(match.group().strip().replace(",", ""))
-            start = match.end()
-
-    def whole(self) -> Decimal:
-        value = self.sum()
-        if self.place != len(self.tokens):
-            raise _Unread
-        return value
-
-    def peek(self, ahead: int = 0) -> str:
-        return self.tokens[self.place + ahead] if self.place + ahead < len(self.tokens) else ""
-
-    def take(self, expected: str = "") -> str:
-        token = self.peek()
-        if not token or (expected and token != expected):
-            raise _Unread
-        self.place += 1
-        return token
-
-    def sum(self) -> Decimal:
-        self.depth += 1
-        if self.depth > 30:
-            raise _Unread
-        value = self.product()
-        while self.peek() in ("+", "-"):
-            value = value + self.product() if self.take() == "+" else value - self.product()
-        self.depth -= 1
-        return value
+        super().__init__(text, TOKEN)
+        self.index = index
 
     def product(self) -> Decimal:
         if self.peek() in ("+", "-"):
@@ -114,7 +80,7 @@ class _Reader:
             elif FACTOR_STARTS.match(token):
                 mixed = token == "\\frac" and self.tokens[self.place - 1].isdigit()
                 if divided or mixed:  # 1/2x and 2\frac{1}{3} are read in two ways
-                    raise _Unread
+                    raise Unread
                 value *= self.power()
             else:
                 return value
@@ -132,18 +98,15 @@ class _Reader:
         self.take()
         exponent = -self.atom() if self.peek() == "-" and self.take() else self.atom()
         if self.peek() == "^" or abs(exponent) > LARGEST_EXPONENT:
-            raise _Unread
+            raise Unread
         return base**exponent
 
     def atom(self) -> Decimal:
+        if self.peek() in BRACKETS:
+            return self.enclosed(self.peek(), BRACKETS[self.peek()])
         token = self.take()
-        if token in ("(", "{"):
-            value = self.sum()
-            self.take(")" if token == "(" else "}")
-            return value
         if token == "\\frac":
-            top = self.braced()
-            return top / self.braced()
+            return self.fraction()
         if token == "\\sqrt":
             return self.root()
         if token == "\\pi":
@@ -154,7 +117,7 @@ class _Reader:
             return POINTS[self.index] + ord(token) % 32 * Decimal("0.0831") + (Decimal("0.37") if token.isupper() else 0)
         if token[0].isdigit() or token[0] == ".":
             return Decimal(token)
-        raise _Unread
+        raise Unread
 
     def root(self) -> Decimal:
         degree = 2
@@ -163,13 +126,7 @@ class _Reader:
             name = self.take()
             self.take("]")
             if not name.isdigit() or not 2 <= int(name) <= 20:
-                raise _Unread
+                raise Unread
             degree = int(name)
-        inside = self.braced()
+        inside = self.enclosed("{", "}")
         return inside.sqrt() if degree == 2 else inside ** (1 / Decimal(degree))
-
-    def braced(self) -> Decimal:
-        self.take("{")
-        value = self.sum()
-        self.take("}")
-        return value

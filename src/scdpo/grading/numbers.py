@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from scdpo.grading.reader import Reader, Unread
+
 MOST_BITS = 20_000
 LARGEST_FACTORIAL = 500
 ROUNDED_DECIMALS = 6
@@ -24,6 +26,7 @@ TOKEN = re.compile(
 REPEATING = re.compile(r"(-?)(\d*)\.(\d*)(?:\\overline\s*\{(\d+)\}|\\(?:dot|bar)\s*\{(\d+)\}|\((\d+)\))")
 ENDLESS = re.compile(r"(-?)(\d*)\.(\d*?)(\d+?)\4{2,}\s*(?:\.\.\.|\\(?:l|c)?dots)")
 MIXED_WORDS = re.compile(r"^(-?\d+) and (\d+/\d+|\\frac\{\d+\}\{\d+\})$")
+BRACKETS = {"(": ")", "{": "}", "[": "]"}
 PLAIN = re.compile(r"[-+]?\s*(?:\d+|\d{1,3}(?:,\d{3})+)?(?:\.(\d*))?")
 SCIENTIFIC_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
 SMALL = (
@@ -47,10 +50,6 @@ class Number:
     decimals: int | None = None
 
 
-class _NotANumber(Exception):
-    """The text is no arithmetic, or too large a one."""
-
-
 def read_number(text: str) -> Number | None:
     """The value of a number or of plain arithmetic (`1,234`, `1\\frac{2}{3}`, `1.5 \\times 10^3`, `thirty-six`), or None."""
     plain = PLAIN.fullmatch(text)
@@ -65,8 +64,8 @@ def read_number(text: str) -> Number | None:
         value = read_words(text)
         return None if value is None else Number(value)
     try:
-        return Number(_Parser(SCIENTIFIC_X.sub(r"\\times ", MIXED_WORDS.sub(r"\1 \2", text))).whole())
-    except (_NotANumber, ZeroDivisionError):
+        return Number(_Arithmetic(SCIENTIFIC_X.sub(r"\\times ", MIXED_WORDS.sub(r"\1 \2", text)), TOKEN).whole())
+    except (Unread, ZeroDivisionError):
         return None
 
 
@@ -108,46 +107,12 @@ def _close(first: Fraction, second: Fraction) -> bool:
     return abs(first - second) <= FLOAT_TOLERANCE * max(abs(first), abs(second))
 
 
-class _Parser:
-    """Recursive descent over sums, products, powers and fractions; every result stays below MOST_BITS bits."""
+class _Arithmetic(Reader[Fraction]):
+    """Sums, products, powers and fractions; every result stays below MOST_BITS bits."""
 
-    def __init__(self, text: str) -> None:
-        self.tokens: list[str] = []
-        place = 0
-        while place < len(text):
-            match = TOKEN.match(text, place)
-            if not match:
-                raise _NotANumber
-            self.tokens.append(match.group("mark") or match.group("number").replace(",", "").replace(" ", ""))
-            place = match.end()
-        self.place = 0
-        self.depth = 0
-
-    def whole(self) -> Fraction:
-        value = self.sum()
-        if self.place != len(self.tokens):
-            raise _NotANumber
-        return value
-
-    def peek(self) -> str:
-        return self.tokens[self.place] if self.place < len(self.tokens) else ""
-
-    def take(self, expected: str = "") -> str:
-        token = self.peek()
-        if not token or (expected and token != expected):
-            raise _NotANumber
-        self.place += 1
-        return token
-
-    def sum(self) -> Fraction:
-        self.depth += 1
-        if self.depth > 40:
-            raise _NotANumber
-        value = self.product()
-        while self.peek() in ("+", "-"):
-            sign = 1 if self.take() == "+" else -1
-            value = _bounded(value + sign * self.product())
-        self.depth -= 1
+    def bounded(self, value: Fraction) -> Fraction:
+        if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
+            raise Unread
         return value
 
     def product(self) -> Fraction:
@@ -156,12 +121,12 @@ class _Parser:
             token = self.peek()
             if token in ("*", "\\times", "\\cdot"):
                 self.take()
-                value = _bounded(value * self.signed())
+                value = self.bounded(value * self.signed())
             elif token == "/":
                 self.take()
-                value = _bounded(value / self.signed())
+                value = self.bounded(value / self.signed())
             elif token == "(" and (self.tokens[self.place - 1] == ")" or self.tokens[self.place - 1].isdigit()):
-                value = _bounded(value * self.power())
+                value = self.bounded(value * self.power())
             else:
                 return value
 
@@ -175,7 +140,7 @@ class _Parser:
         if self.peek() == "!":
             self.take()
             if base.denominator != 1 or not 0 <= base <= LARGEST_FACTORIAL or self.peek() == "!":
-                raise _NotANumber
+                raise Unread
             base = Fraction(math.factorial(int(base)))
         if self.peek() != "^":
             return base
@@ -183,7 +148,7 @@ class _Parser:
         exponent = self.signed_exponent()
         bits = max(base.numerator.bit_length(), base.denominator.bit_length())
         if exponent.denominator != 1 or bits * abs(exponent) > MOST_BITS:
-            raise _NotANumber
+            raise Unread
         return base ** int(exponent)
 
     def signed_exponent(self) -> Fraction:
@@ -193,30 +158,19 @@ class _Parser:
             return -self.atom()
         value = self.atom()
         if self.peek() == "^":
-            raise _NotANumber
+            raise Unread
         return value
 
     def atom(self) -> Fraction:
+        if self.peek() in BRACKETS:
+            return self.enclosed(self.peek(), BRACKETS[self.peek()])
         token = self.take()
-        if token in ("(", "{", "["):
-            value = self.sum()
-            self.take({"(": ")", "{": "}", "[": "]"}[token])
-            return value
         if token == "\\frac":
             return self.fraction()
         if not token[0].isdigit() and token[0] != ".":
-            raise _NotANumber
+            raise Unread
         value = _literal(token)
         return value + self.mixed_part() if value.denominator == 1 and token.isdigit() else value
-
-    def fraction(self) -> Fraction:
-        self.take("{")
-        numerator = self.sum()
-        self.take("}")
-        self.take("{")
-        denominator = self.sum()
-        self.take("}")
-        return _bounded(numerator / denominator)
 
     def mixed_part(self) -> Fraction:
         """The fraction after a whole number that is added to it (`1\\frac{2}{3}`, `1 2/3`, APE210K's `1(2/3)`), else 0."""
@@ -232,24 +186,18 @@ class _Parser:
         else:
             return Fraction(0)
         if not all(part.isdigit() for part in parts) or not 0 < int(parts[0]) < int(parts[1]):
-            raise _NotANumber
+            raise Unread
         self.place += length
         return Fraction(int(parts[0]), int(parts[1]))
 
 
 def _literal(token: str) -> Fraction:
     if len(token) > 400:
-        raise _NotANumber
+        raise Unread
     mantissa, _, exponent = token.lower().partition("e")
     if exponent and abs(int(exponent)) > 400:
-        raise _NotANumber
+        raise Unread
     return Fraction(token if exponent else mantissa.rstrip("."))
-
-
-def _bounded(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:
-        raise _NotANumber
-    return value
 
 
 def read_words(text: str) -> Fraction | None:
