@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scdpo.boxes import last_boxes
 from scdpo.errors import ProblemError
-from scdpo.grading.extraction import last_boxes
 from scdpo.problems.jsonl import as_text, parse_problem
 from scdpo.problems.problem import Problem
 
