@@ -238,3 +238,23 @@ def test_policies(prediction, gold, outcome):
 def test_the_package_gives_grade():
     verdict = scdpo.grade(r"\frac{2}{\sqrt{2}}", r"\sqrt{2}")
     assert (verdict.outcome, verdict.extracted, verdict.rule) == ("correct", r"\frac{2}{\sqrt{2}}", "whole text: value")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "outcome"),
+    [
+        (36, 36.0, "correct"),
+        ("36.00", 36, "correct"),
+        (0.5, r"\frac{1}{2}", "correct"),
+        (1e-7, "0.0000001", "correct"),
+        (7, "8", "wrong"),
+    ],
+)
+def test_numbers_are_answers_too(prediction, gold, outcome):
+    assert grade(prediction, gold).outcome == outcome
+
+
+@pytest.mark.parametrize(("prediction", "gold"), [(None, "1"), ("1", None), (True, "1"), (["1"], "1")])
+def test_what_is_no_answer_is_refused(prediction, gold):
+    with pytest.raises(TypeError, match="a text or a number"):
+        grade(prediction, gold)

@@ -62,6 +62,16 @@ def test_a_lost_worker_is_replaced_and_harms_no_other_item(grader):
     assert grader.replaced == replaced + 1
 
 
+def test_a_lost_keeper_is_replaced_too():
+    with contextlib.closing(SymbolicGrader()) as grader:
+        assert grader.ask("x < y", "y > x").same
+        for lost in ([grader.process.pid], [grader.process.pid, grader.worker], [grader.worker]):
+            for pid in lost:
+                os.kill(pid, signal.SIGKILL)
+        assert grader.ask(r"\sin(2x)", r"2 \sin x \cos x").same in (None, True)
+        assert grader.ask(r"\cos(2x)", r"1 - 2\sin^2 x").same
+
+
 def test_a_worker_that_hangs_is_killed():
     with contextlib.closing(SymbolicGrader(seconds=0.3)) as grader:
         assert grader.ask("x < y", "y > x").same

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import GradingError
-from scdpo.grading.grade import grade
+from scdpo.grading.grade import as_answer, grade
 from scdpo.grading.symbolic import SymbolicGrader
 from scdpo.jsonlines import JsonLine, read_json_lines
 from scdpo.solutions.verdict import Verdict
@@ -55,7 +55,7 @@ class LineGrader:
         flaw = line.flaw or self.flaw(line.record or {})
         if flaw or line.record is None:
             return GradedLine(line, Verdict("undecided", None, f"not graded: {flaw}"), f"{line.where}: {flaw}")
-        prediction, gold = (as_answer(line.record[name]) for name in (self.prediction, self.gold))
+        prediction, gold = line.record[self.prediction], line.record[self.gold]
         return GradedLine(line, grade(prediction, gold, self.full_text, ask=self.symbolic().ask))
 
     def symbolic(self) -> SymbolicGrader:
@@ -99,13 +99,6 @@ def grade_lines(path: str | Path, grader: LineGrader, workers: int = 1, keep_goi
                     yield line
     except OSError as error:
         raise GradingError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-
-
-def as_answer(value: str | int | float) -> str:
-    """An answer as text; a float that is a whole number without its point."""
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return value if isinstance(value, str) else repr(value)
 
 
 def _kind(value: Any) -> str:

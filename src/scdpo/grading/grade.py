@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
+from numbers import Real
 
 from scdpo.errors import GradingError
 from scdpo.grading.comparison import Ask, Match, compare
@@ -23,13 +24,16 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 MARKUP = re.compile(r"\\(?:begin|end)\{[^}]*\}|\\\[|\\\]|\$\$|```\w*|[^\w]*|\\hline")
 
 
-def grade(prediction: str, gold: str, full_text: bool = False, finish: FinishReason = "end", ask: Ask | None = None) -> Verdict:
+def grade(
+    prediction: str | float, gold: str | float, full_text: bool = False, finish: FinishReason = "end", ask: Ask | None = None
+) -> Verdict:
     """The verdict on an answer, or with `full_text` on a whole solution, against the gold answer.
 
     gold may itself be a solution that states its answer (in a box, after `####`). finish: "length" for a solution that ran
     out of tokens, which is undecided. ask: who compares mathematics; a worker process of this one by default.
-    Raises GradingError where that worker does not start.
+    Raises GradingError where that worker does not start and TypeError for an answer that is no text and no number.
     """
+    prediction, gold = as_answer(prediction), as_answer(gold)
     if len(prediction) > LONGEST_TEXT:
         return Verdict("undecided", None, f"a text of over {LONGEST_TEXT:,} characters")
     found = extract(prediction, whole=not full_text)
@@ -55,6 +59,15 @@ def grade(prediction: str, gold: str, full_text: bool = False, finish: FinishRea
     if found.rule in GUESSES:
         return Verdict("undecided", answer, "no final answer", rule)
     return Verdict("wrong", answer, match.reason or "another answer", rule)
+
+
+def as_answer(value: str | float) -> str:
+    """An answer as text; a float that is a whole number without its point. Raises TypeError for what is no text or number."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"an answer is a text or a number, not {type(value).__name__}")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
 def compare_safely(prediction: str, gold: str, ask: Ask) -> Match:

@@ -28,6 +28,7 @@ SECONDS = 3.0
 GRACE = 1.0
 MEGABYTES = 1024
 START_SECONDS = 120.0
+LOST = Match(None, "symbolic", "the comparing process was lost (too much memory?)")
 
 
 class SymbolicGrader:
@@ -62,15 +63,19 @@ class SymbolicGrader:
         assert self.process is not None and self.process.stdin is not None
         self.asked += 1
         request = {"id": self.asked, "prediction": prediction, "gold": gold, "seconds": self.seconds}
-        self.process.stdin.write((json.dumps(request) + "\n").encode())
-        self.process.stdin.flush()
         deadline = time.monotonic() + self.seconds + GRACE
-        while (reply := self._reply(deadline)) is not None:
-            if "died" in reply:
-                self._await_worker()
-                return Match(None, "symbolic", "the comparing process was lost (too much memory?)")
-            if reply.get("id") == self.asked:  # an earlier one answers what was asked of a lost worker
-                return Match(reply["same"], "symbolic", reply["reason"])
+        try:
+            self.process.stdin.write((json.dumps(request) + "\n").encode())
+            self.process.stdin.flush()
+            while (reply := self._reply(deadline)) is not None:
+                if "died" in reply:
+                    self._await_worker()
+                    return LOST
+                if reply.get("id") == self.asked:  # an earlier one answers what was asked of a lost worker
+                    return Match(reply["same"], "symbolic", reply["reason"])
+        except (EOFError, BrokenPipeError):  # the keeper is lost too: the next question starts both anew
+            self.close()
+            return LOST
         self._replace_worker()
         return Match(None, "symbolic", "took too long to compare")
 
@@ -78,6 +83,7 @@ class SymbolicGrader:
         """Start the processes where there are none of ours: a forked copy of this process starts its own."""
         if self.process is not None and self.owner == os.getpid() and self.process.poll() is None:
             return
+        self.close()
         self.owner, self.received = os.getpid(), b""
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER), str(self.megabytes)],
@@ -99,38 +105,42 @@ class SymbolicGrader:
     def _await_worker(self) -> None:
         """Wait until a new worker says that it is there. Raises GradingError where none comes."""
         deadline = time.monotonic() + START_SECONDS
-        while (message := self._reply(deadline)) is not None:
-            if "worker" in message:
-                self.replaced += self.worker is not None
-                self.worker = message["worker"]
-                return
+        with contextlib.suppress(EOFError):
+            while (message := self._reply(deadline)) is not None:
+                if "worker" in message:
+                    self.replaced += self.worker is not None
+                    self.worker = message["worker"]
+                    return
         self.close()
         raise GradingError("the process that compares mathematics does not start; check with: python -c 'import math_verify'")
 
     def _reply(self, deadline: float) -> dict[str, Any] | None:
-        """The next message, or None where none has come by the deadline or the process has ended."""
+        """The next message, or None where none has come by the deadline. Raises EOFError where nobody is left to reply."""
         assert self.process is not None and self.process.stdout is not None
         file = self.process.stdout.fileno()
         while b"\n" not in self.received:
             ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
-            part = os.read(file, 65536) if ready else b""
-            if not part:
+            if not ready:
                 return None
+            part = os.read(file, 65536)
+            if not part:
+                raise EOFError
             self.received += part
         line, _, self.received = self.received.partition(b"\n")
         return json.loads(line)
 
     def close(self) -> None:
         """End the processes."""
+        atexit.unregister(self.close)
         if self.process is not None and self.owner == os.getpid():
             if self.process.stdin:
-                self.process.stdin.close()
-            if self.process.poll() is None and self.worker is not None:
-                try:
-                    self.process.wait(timeout=1)
-                except subprocess.TimeoutExpired:
-                    os.killpg(self.process.pid, signal.SIGKILL)
-                    self.process.wait()
+                with contextlib.suppress(BrokenPipeError):
+                    self.process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=1)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
             if self.process.stdout:
                 self.process.stdout.close()
         self.process = self.worker = None
