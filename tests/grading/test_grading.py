@@ -228,6 +228,10 @@ def test_solutions_that_correct_themselves_are_not_preferred(text, preferred):
         ("Ben", "7", "undecided"),
         ("12", "C", "undecided"),
         ("x_2", "x_1", "wrong"),
+        ("12, hence done", "12", "undecided"),
+        ("13, hence done", "12", "wrong"),
+        (r"12 \blacksquare", "12", "correct"),
+        ("12 [END OF TEXT]", "12", "correct"),
     ],
 )
 def test_policies(prediction, gold, outcome):

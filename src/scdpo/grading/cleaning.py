@@ -103,7 +103,8 @@ SYNONYMS = (
 )
 REMARK = re.compile(
     r"\s*\\?\(?\\pmod\s*(?:\{[^{}]*\}|\w+)\)?$|\s*\(\s*\\?(?:mod|bmod)(?![a-z])[^()]*\)$"
-    r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|<\|?/?[a-z][\w ]{0,19}\|?>$"
+    r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
+    r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
 CLOSING_MARKS = " \t\n.,;:!?"
 

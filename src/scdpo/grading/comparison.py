@@ -222,6 +222,9 @@ def _single_against_list(
     if len(several.parts) == 1 and several.kind in ("set", "list"):
         return _compare(several.parts[0], gold, ask) if first else _compare(prediction, several.parts[0], ask)
     if read_quantity(one) or value_at(one, 0) is not None:
+        prose = [part for part in several.parts if _words(part)]
+        if prose and any(_compare(part, one, ask).same for part in several.parts if part not in prose):
+            return Match(None, several.kind, "words beside the value")
         return Match(False, several.kind, f"a {several.kind} against a single value")
     return None
 
