@@ -106,6 +106,7 @@ REMARK = re.compile(
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
+CHINESE_REMARK = re.compile(r"(?<=[\d%}])\s*\(\s*([㐀-鿿]+)\s*\)$")
 CLOSING_MARKS = " \t\n.,;:!?"
 
 
@@ -125,6 +126,7 @@ def clean(answer: str) -> str:
         text = pattern.sub(replacement, text)
     text = SPACING.sub(" ", text)
     text = FUNCTIONS.sub(_function, text)
+    text = CHINESE_REMARK.sub(r" \1", text)
     text = FRACTION.sub(_braced_fraction, text)
     text = ROOT.sub(_braced_root, text)
     text = re.sub(r"\s+", " ", text).strip()

@@ -45,10 +45,16 @@ RATIO = re.compile(r"\s*(?::|\bto\b|比)\s*")
 ASSIGNMENT = re.compile(r"\s*((?:\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)", re.DOTALL)
 WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
 MEMBER = re.compile(r"\s*\\?[a-zA-Z](?:\([a-z]\))?\s*\\in(?![a-zA-Z])\s*")
+KIND_OF_STRUCTURE = re.compile(
+    r"(?:(?:the|ordered|points?|pairs?|triple|tuple|coordinates?|vertex|center|interval|set|solutions?|domain|range|vector|is|are|at|of)"
+    r"\s+)+(?=[(\[]|\\\{)",
+    re.IGNORECASE,
+)
 EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
 SHORT_WORD = re.compile(r"[a-z]{1,3}")
 SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
+PAIR_OR_GROUP = re.compile(r"\(\s*[-+]?\d{1,3},\d{3}\s*\)")
 STUCK_LETTER = re.compile(r"([-+]?\d+(?:\.\d+)?)[mgstlLhNJWV]")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
@@ -126,6 +132,9 @@ def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
 
 def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Numbers, with units, currencies, percent signs and words around them."""
+    one_may_be_a_pair = bool(PAIR_OR_GROUP.fullmatch(prediction)) != bool(PAIR_OR_GROUP.fullmatch(gold))
+    if one_may_be_a_pair and re.findall(r"\d", prediction) == re.findall(r"\d", gold):
+        return Match(None, "tuple", "a pair or one number")
     first, second = read_quantity(_value_of(prediction, gold)), read_quantity(_value_of(gold, prediction))
     if first is None or second is None:
         stuck = [STUCK_LETTER.fullmatch(text) for text in (prediction, gold)]
@@ -207,9 +216,9 @@ def _structures(prediction: str, gold: str, ask: Ask) -> Match | None:
 
 
 def _inside(text: str) -> str:
-    """What stands behind `x \\in`."""
-    member = MEMBER.match(text)
-    return text[member.end() :] if member else text
+    """What stands behind `x \\in` and `the point`."""
+    named = MEMBER.match(text) or KIND_OF_STRUCTURE.match(text)
+    return text[named.end() :] if named else text
 
 
 def _single_against_list(
@@ -231,6 +240,9 @@ def _single_against_list(
 
 def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
     """Part by part; in any order for lists and sets. A bare list is also the tuple or the set of the same parts."""
+    first, second = _roots(first, second), _roots(second, first)
+    if {first.kind, second.kind} == {"list", "tuple"} and len(first.parts) == 2 and "[" in first.opening + second.opening:
+        return Match(None, second.kind, "a list or an interval")
     if not _may_equal(first, second):
         return Match(False, first.kind, f"a {first.kind}, and the gold answer is a {second.kind}")
     if first.letter and second.letter and first.letter != second.letter:
@@ -253,6 +265,12 @@ def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
         if False not in pairs:
             undecided = Match(None, rule, "parts that cannot be compared")
     return undecided or Match(False, rule, "another answer")
+
+
+def _roots(named: Structure, other: Structure) -> Structure:
+    """`x_1 = 2, x_2 = 3` beside a bare list or a set: the roots, whichever is called the first."""
+    indexed = named.letter.endswith("_") and other.kind in ("list", "set")
+    return Structure("list", named.parts) if indexed else named
 
 
 def _unordered_by_text(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:

@@ -21,6 +21,9 @@ from scdpo.solutions.verdict import Verdict
 REPEATS = 4
 LONGEST_TEXT = 200_000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
+CHAT = re.compile(
+    r"(?=(?:\S+\s+){2})(?i:i hope|hope|let me know|if you|feel free|please|this|that|so|therefore|thus|note)\b[^\d#=]*[.!?]"
+)
 MARKUP = re.compile(r"\\(?:begin|end)\{[^}]*\}|\\\[|\\\]|\$\$|```\w*|[^\w]*|\\hline")
 
 
@@ -100,7 +103,7 @@ def garbled(text: str) -> str | None:
         stated = [index for index in answers if not re.match(r"####\s*[*]*[A-Za-z\d]+[.):]?\s+\w", lines[index])]
         if len(stated) > 1:
             return "several final answers"
-        if stated and any(not STATED.search(line) for line in lines[stated[0] + 1 :]):
+        if stated and any(not STATED.search(line) and not CHAT.fullmatch(line) for line in lines[stated[0] + 1 :]):
             return "text after the final answer"
     counts: dict[str, int] = {}
     for line in lines:

@@ -40,6 +40,7 @@ PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth":
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
+CHINESE_SECTIONS = {"万": 10**4, "亿": 10**8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def read_words(text: str) -> Fraction | None:
     """The value of a number in English or Chinese words (`thirty-six`, `two thirds`, `三十六`), or None."""
     if not text or len(text) > 80:
         return None
-    if all(character in CHINESE_DIGITS or character in CHINESE_SCALES for character in text):
+    if all(character in CHINESE_DIGITS or character in CHINESE_SCALES or character in CHINESE_SECTIONS for character in text):
         return Fraction(_chinese(text))
     words = [word for word in re.split(r"[\s-]+", text.casefold()) if word != "and"]
     if not words:
@@ -229,11 +230,16 @@ def read_words(text: str) -> Fraction | None:
 def _chinese(text: str) -> int:
     if all(character in CHINESE_DIGITS for character in text):
         return int("".join(str(CHINESE_DIGITS[character]) for character in text))
-    total, digit = 0, None
+    total, section, digit, last = 0, 0, None, 10**12
     for character in text:
         if character in CHINESE_DIGITS:
             digit = CHINESE_DIGITS[character]
-        else:
-            total += (1 if digit is None else digit) * CHINESE_SCALES[character]
-            digit = None
-    return total + (digit or 0)
+            continue
+        if character in CHINESE_SCALES:
+            section += (1 if digit is None else digit) * CHINESE_SCALES[character]
+        else:  # 三万亿 is three times both, 一亿二千万 their sum
+            scale, section = CHINESE_SECTIONS[character], section + (digit or 0)
+            total = (max(1, total + section)) * scale if scale >= last else total + max(1, section) * scale
+            section, last = 0, scale
+        digit = None
+    return total + section + (digit or 0)

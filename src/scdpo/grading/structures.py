@@ -28,7 +28,7 @@ NAMED_PART = re.compile(r"\s*([a-z](?:_\{?\w\}?)?)\s*=\s*([^=]+)")
 @dataclass(frozen=True, slots=True)
 class Structure:
     """Parts in order. rows: of a matrix, whose parts are its cells; opening, closing: brackets of a tuple or interval; letter:
-    that of the inequality that an interval was given as.
+    that of the inequality that an interval was given as, or of names that differ only by their index (`x_` for x_1 and x_2).
     """
 
     kind: Kind
@@ -108,9 +108,13 @@ def _named(parts: list[str]) -> Structure | None:
             return Structure("list", (first.group(2).strip(), *parts[1:]))
         return None
     names = {name for name, _ in pairs}
+    letters = {name.partition("_")[0] for name in names}
     if len(names) == 1:
         return Structure("list", tuple(value for _, value in pairs))
-    return Structure("tuple", tuple(value for _, value in sorted(pairs)), "(", ")") if len(names) == len(pairs) else None
+    if len(names) != len(pairs):
+        return None
+    values = tuple(value for _, value in sorted(pairs))
+    return Structure("tuple", values, "(", ")", letter=letters.pop() + "_" if len(letters) == 1 else "")
 
 
 def _plus_minus(text: str) -> Structure | None:

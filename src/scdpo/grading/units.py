@@ -23,7 +23,7 @@ class Unit:
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """A number as answered. unit: None where there is none, or none that is known; words: whether words stand around it;
-    prose: these words, where the number stands among them.
+    prose: these words, where the number stands among them; scale: what it was multiplied by (million, 万).
     """
 
     number: Number
@@ -31,6 +31,7 @@ class Quantity:
     percent: bool = False
     words: bool = False
     prose: tuple[str, ...] = ()
+    scale: int = 1
 
 
 def _table() -> dict[str, Unit]:
@@ -93,8 +94,10 @@ NO_UNITS = frozenset((
 ))  # fmt: skip
 CURRENCY = re.compile(r"^([-+]?)\s*(\$|¥|€|£|₹|USD|US\$|RMB|CNY|EUR|Rs\.?)\s*([-+]?)\s*(?=[\d.\\(])", re.IGNORECASE)
 PERCENT = re.compile(r"\s*(?:%|\b(?:percent|per cent|percentage points?)\b)\s*$", re.IGNORECASE)
+SCALE = re.compile(r"(?:thousand|million|billion|trillion)\b|[十百千]?万亿?|亿", re.IGNORECASE)
 CHINESE_PERCENT = re.compile(r"^百分之\s*(.+)$")
 CHINESE_FRACTION = re.compile(r"^([\d零一二三四五六七八九十百两]+)\s*分之\s*([\d零一二三四五六七八九十百两]+)$")
+CHINESE_MIXED = re.compile(r"^([\d零一二三四五六七八九十百两]+)\s*又\s*(.+分之.+)$")
 LEADING = re.compile(
     r"^(?:\\approx|\\sim|about|approximately|around|roughly|nearly|exactly|only|a total of|total of|总共|一共|大约|约为|约|共|"
     r"is|are|it is|equals?|=)\s*(?=[^a-zA-Z\s])",
@@ -107,11 +110,11 @@ CHANGING = frozenset((
     "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
     "mod", "modulo", "or", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
 ))  # fmt: skip
-CHINESE_CHANGING = "不非少多大小倍于至或和与的"
+CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的]|大(?!约)|小(?!时)")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
 SUFFIX = re.compile(
-    rf"(?<![\\A-Za-z])((?:[A-Za-z][A-Za-z.'-]*{POWER}(?:{BETWEEN}|(?=[\u3400-\u9fff]))"
+    rf"(?<![\\A-Za-z])((?:[A-Za-z][A-Za-z.']*(?:-[A-Za-z.']{{3,}})*{POWER}(?:{BETWEEN}|(?=[\u3400-\u9fff]))"
     rf"|(?:[\u3400-\u9fff]+|\^\\circ|[$¥€£¢]){POWER}{BETWEEN})+)$"
 )
 PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]+|[\u3400-\u9fff]+|\^\\circ)\s*(?:,\s*|and\s+)?")
@@ -123,6 +126,10 @@ def read_quantity(text: str) -> Quantity | None:
     plain = read_number(text)
     if plain is not None:
         return Quantity(plain)
+    mixed = CHINESE_MIXED.match(text)
+    if mixed:
+        whole, rest = read_number(mixed.group(1)), read_quantity(mixed.group(2))
+        return Quantity(Number(whole.value + rest.number.value)) if whole and rest else None
     fraction = CHINESE_FRACTION.match(text)
     percent = CHINESE_PERCENT.match(text)
     if percent:
@@ -139,7 +146,7 @@ def read_quantity(text: str) -> Quantity | None:
     shown = PERCENT.search(text)
     if shown and shown.start() > 0:
         number = read_number(text[: shown.start()].strip())
-        return Quantity(number, percent=True) if number else None
+        return Quantity(number, percent=True) if number else _in_prose(text)
     number = read_number(text)
     if number is not None:
         return Quantity(number, unit, words=currency is not None)
@@ -151,11 +158,12 @@ def _with_unit(text: str, unit: Unit | None) -> Quantity | None:
     number = read_number(quantity) if name else None
     if number is None:
         return None
-    scale = {"thousand": 1000, "million": 10**6, "billion": 10**9}.get(name.split()[0].casefold())
-    if scale:
-        rest = name.split(maxsplit=1)
-        number, name = Number(number.value * scale), rest[1] if len(rest) > 1 else ""
-    return Quantity(number, unit or known_unit(name), words=True)
+    scaled = SCALE.match(name)
+    if not scaled:
+        return Quantity(number, unit or known_unit(name), words=True)
+    scale = int(read_words(scaled.group()) or 1)
+    number = Number(number.value * scale)
+    return Quantity(number, unit or known_unit(name[scaled.end() :].strip()), words=True, scale=scale)
 
 
 def _in_prose(text: str) -> Quantity | None:
@@ -168,7 +176,7 @@ def _in_prose(text: str) -> Quantity | None:
     words = re.findall(r"[a-z]+", PROSE_NUMBER.sub(" ", text).casefold())
     if (not words and text.isascii()) or any(word in CHANGING or (len(word) < 2 and word != "a") for word in words):
         return None
-    if any(word in text for word in CHINESE_CHANGING):
+    if CHINESE_CHANGING.search(text):
         return None
     number = read_number(numbers[0][0].strip("$ "))
     return Quantity(number, percent=bool(numbers[0][1]), words=True, prose=tuple(words) or (text,)) if number else None
@@ -203,12 +211,12 @@ def _is_unit(name: str, stuck: bool) -> bool:
     first = words[0]
     if any(word.casefold() in NO_UNITS for word in words[1:]):
         return False
-    if first.casefold() in ("thousand", "million", "billion"):
+    if SCALE.match(name):
         return True
     if first.casefold() in NO_UNITS:
         return False
-    if stuck and first.isascii() and first.isalpha():
-        return first in STUCK or first.casefold() in STUCK
+    if stuck and first.isascii() and first[0].isalpha():
+        return first in STUCK or first.casefold().rstrip(".") in STUCK or "." in first[:-1]
     return (
         known_unit(name) is not None
         or known_unit(first) is not None
@@ -256,6 +264,9 @@ def same_quantity(prediction: Quantity, gold: Quantity) -> tuple[bool | None, st
     """
     if gold.prose and prediction.prose and gold.prose != prediction.prose:
         return None, "unit"
+    unscaled = gold.number.value * prediction.scale == prediction.number.value * gold.scale
+    if prediction.scale != gold.scale and 1 in (prediction.scale, gold.scale) and unscaled:
+        return None, "unit"  # "3 million", where the question may ask how many millions
     if prediction.percent != gold.percent:
         share, other = (prediction, gold) if prediction.percent else (gold, prediction)
         if same_number(_hundredth(share.number), other.number):
