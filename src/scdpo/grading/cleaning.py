@@ -73,7 +73,8 @@ FRACTION = re.compile(
 )
 ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:\(([^()]*)\)|(\d|[a-zA-Z]|\\[a-zA-Z]+))")
 UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?)")
-BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
+AROUND = re.compile(r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm|boldsymbol|bm)\s*\{(.*)\}", re.DOTALL)
+BOLD = re.compile(r"(?<![\w)}\]*])\*\*(?=\S)([^*]*?)(?<=\S)\*\*(?![\w({\[*])")
 FUNCTIONS = re.compile(
     r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity)(?![a-zA-Z])"
 )
@@ -113,7 +114,7 @@ CLOSING_MARKS = " \t\n.,;:!?"
 def clean(answer: str) -> str:
     """An answer in one plain form; two answers that differ only in writing come out equal (up to white space)."""
     text = answer.strip()
-    if text.isascii() and text.isalnum():
+    if text.isascii() and text.isdigit():
         return text
     text = _plain_signs(text)
     text = _unwrap(text)
@@ -158,15 +159,16 @@ def _unwrap(text: str) -> str:
             wrapped = len(text) > len(opener) + len(closer) and text.startswith(opener) and text.endswith(closer)
             if wrapped and opener not in inside and not inside.endswith("\\"):
                 text = inside
-        boxed = BOXED.fullmatch(text)
-        if boxed and boxed.group(1).count("{") == boxed.group(1).count("}") and "}" not in boxed.group(1).partition("{")[0]:
-            text = boxed.group(1)
+        around = AROUND.fullmatch(text)
+        if around and around.group(1).count("{") == around.group(1).count("}") and "}" not in around.group(1).partition("{")[0]:
+            text = around.group(1)
         if text.endswith((".", "。")) and not text.endswith("..."):
             text = text[:-1]
         if text == before:
             break
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
-    text = text.replace("**", "").replace("$$", " ") if "**" in text and not re.search(r"\d\s*\*\*", text) else text
+    if "**" in text:
+        text = BOLD.sub(r"\1", text).replace("$$", " ")
     return _drop_dollars(text)
 
 
