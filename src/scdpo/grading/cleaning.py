@@ -76,7 +76,7 @@ UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?)")
 AROUND = re.compile(r"\\(?:boxed|fbox|text|textbf|mathbf|mathrm|boldsymbol|bm)\s*\{(.*)\}", re.DOTALL)
 BOLD = re.compile(r"(?<![\w)}\]*])\*\*(?=\S)([^*]*?)(?<=\S)\*\*(?![\w({\[*])")
 FUNCTIONS = re.compile(
-    r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity)(?![a-zA-Z])"
+    r"(?<![a-zA-Z\\])(sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|pi|infty|infinity|oo)(?![a-zA-Z])"
 )
 SYNONYMS = (
     (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
@@ -107,6 +107,7 @@ REMARK = re.compile(
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
+THEREFORE = re.compile(r"^\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|rightarrow|to)(?![a-zA-Z])|[∴⇒→]|[=-]>)\s*")
 CHINESE_REMARK = re.compile(r"(?<=[\d%}])\s*\(\s*([㐀-鿿]+)\s*\)$")
 CLOSING_MARKS = " \t\n.,;:!?"
 
@@ -125,7 +126,7 @@ def clean(answer: str) -> str:
     text = text.replace(r"\%", "%").replace(r"\$", "$ ").replace(r"\#", "#").replace(r"\&", " and ").replace(r"\_", "_")
     for pattern, replacement in SYNONYMS:
         text = pattern.sub(replacement, text)
-    text = SPACING.sub(" ", text)
+    text = SPACING.sub(" ", THEREFORE.sub("", text))
     text = FUNCTIONS.sub(_function, text)
     text = CHINESE_REMARK.sub(r" \1", text)
     text = FRACTION.sub(_braced_fraction, text)
@@ -188,7 +189,7 @@ def _text_content(found: re.Match[str]) -> str:
 
 def _function(found: re.Match[str]) -> str:
     name = found.group(1)
-    return {"infinity": r"\infty "}.get(name, f"\\{name} " if name != "sqrt" else r"\sqrt")
+    return {"infinity": r"\infty ", "oo": r"\infty "}.get(name, f"\\{name} " if name != "sqrt" else r"\sqrt")
 
 
 def _braced_fraction(found: re.Match[str]) -> str:
@@ -210,5 +211,5 @@ def _trim(text: str) -> str:
         text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not re.search(r"[\w)}\]]!$", text)
     ):
         text = text[:-1].rstrip()
-    text = REMARK.sub("", text).rstrip()
-    return text.lstrip(" \t\n:,;=").lstrip() if not text.startswith("=<") else text
+    text = text if text.startswith("=<") else text.lstrip(" \t\n:,;=")
+    return REMARK.sub("", text).rstrip()

@@ -42,7 +42,10 @@ LABELLED = re.compile(
 )
 NAMED_CHOICE = re.compile(r"(?:option|choice|answer|选项?)\s*\(?\s*([A-J])\s*\)?", re.IGNORECASE)
 RATIO = re.compile(r"\s*(?::|\bto\b|比)\s*")
-ASSIGNMENT = re.compile(r"\s*((?:\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)", re.DOTALL)
+ASSIGNMENT = re.compile(
+    r"\s*((?:\\(?:vec|hat|bar|det|angle|triangle|overrightarrow)(?![a-zA-Z])\s*\{?\s*\w+\s*\}?|\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)",
+    re.DOTALL,
+)
 WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
 MEMBER = re.compile(r"\s*\\?[a-zA-Z](?:\([a-z]\))?\s*\\in(?![a-zA-Z])\s*")
 KIND_OF_STRUCTURE = re.compile(
@@ -50,16 +53,26 @@ KIND_OF_STRUCTURE = re.compile(
     r"\s+)+(?=[(\[]|\\\{)",
     re.IGNORECASE,
 )
+NAMED_STRUCTURE = re.compile(
+    r"(?:\\vec\s*\{?\s*\w\s*\}?|\\?[A-Za-z]+(?:_\w)?)\s*[=:]\s*(?=[(\[]|\\\{|\\(?:langle|begin)\b)"
+    r"|[A-Z]\s*(?=\([^()=]*,[^()=]*\)$)"
+)
 EQUALS = re.compile(r"(?<![<>!\\])=(?!=)")
 WORDS = re.compile(r"[^\W\d_](?:[^\W_]|[ '’,.\-/&]|(?<=[A-Za-z]) ?\d{1,2}(?!\d))*")
 SHORT_WORD = re.compile(r"[a-z]{1,3}")
 SINGULAR = re.compile(r"(?<=[a-z]{3})s$")
 PAIR_OR_GROUP = re.compile(r"\(\s*[-+]?\d{1,3},\d{3}\s*\)")
+BRACKETED = re.compile(r"[(\[].*,.*[)\]]")
+UNSOLVED = re.compile(r"-?\d*\s*\*?\s*(?:[a-z]|[a-z]\s*\^\s*\{?\d\}?|\\frac\{\d*[a-z]\}\{\d+\}|[a-z]/\d+)")
+CONSTANT = re.compile(r"(?:[\d\s.+*/^(){}i|!-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan|binom|circ)(?![a-zA-Z]))+")
 STUCK_LETTER = re.compile(r"([-+]?\d+(?:\.\d+)?)[mgstlLhNJWV]")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
 APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
-DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\\circ")
+# `1/2 x` is half of x, and so is `1/2x` to most who write it; not to all.
+PART_OF = re.compile(r"(?<![\w./^)}])(\d+)/(\d+)\s*(?=[a-zA-Z(]|\\(?:pi|sqrt)(?![a-zA-Z]))")
+TIGHT = re.compile(r"(?<![\w./^)}])(\d+)/(\d+(?:[a-zA-Z](?:\^\d)?|\([^()]*\)|\\pi(?![a-zA-Z])|\\sqrt\{[^{}]*\}))")
+DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\^\\circ|degrees?\b)")
 TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
 
@@ -209,15 +222,25 @@ def _proportions(text: str) -> tuple[Fraction, ...] | None:
 
 def _structures(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Lists, tuples, sets, intervals, unions and matrices, part by part."""
-    first, second = read_structure(_inside(prediction)), read_structure(_inside(gold))
+    prediction, gold = _inside(prediction, gold), _inside(gold, prediction)
+    first, second = read_structure(prediction), read_structure(gold)
+    if first and not second and BRACKETED.fullmatch(gold):
+        second = read_structure(_apart(gold))
+    elif second and not first and BRACKETED.fullmatch(prediction):
+        first = read_structure(_apart(prediction))
     if first is None or second is None:
         return _single_against_list(prediction, gold, first, second, ask)
     return compare_structures(first, second, ask)
 
 
-def _inside(text: str) -> str:
-    """What stands behind `x \\in` and `the point`."""
-    named = MEMBER.match(text) or KIND_OF_STRUCTURE.match(text)
+def _apart(text: str) -> str:
+    """With its commas as separators, not as those of thousands."""
+    return text.replace(",", ", ")
+
+
+def _inside(text: str, other: str) -> str:
+    """What stands behind `x \\in`, `the point` and, where the other answer names nothing, `v =` and `P` in `P(1, 2)`."""
+    named = MEMBER.match(text) or KIND_OF_STRUCTURE.match(text) or ("=" not in other and NAMED_STRUCTURE.match(text))
     return text[named.end() :] if named else text
 
 
@@ -240,6 +263,11 @@ def _single_against_list(
 
 def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
     """Part by part; in any order for lists and sets. A bare list is also the tuple or the set of the same parts."""
+    if (first.kind == "set") != (second.kind == "set"):
+        alone, other = (first, second) if first.kind == "set" else (second, first)
+        inner = read_structure(alone.parts[0]) if len(alone.parts) == 1 and other.kind in ("tuple", "union", "matrix") else None
+        if inner:
+            return compare_structures(inner, other, ask) if alone is first else compare_structures(other, inner, ask)
     first, second = _roots(first, second), _roots(second, first)
     if {first.kind, second.kind} == {"list", "tuple"} and len(first.parts) == 2 and "[" in first.opening + second.opening:
         return Match(None, second.kind, "a list or an interval")
@@ -314,10 +342,23 @@ def _assignments(prediction: str, gold: str, ask: Ask) -> Match | None:
     if first and second and squeeze(first.group(1)) == squeeze(second.group(1)):
         return _compare(EQUALS.split(first.group(2))[-1].strip(), EQUALS.split(second.group(2))[-1].strip(), ask)
     if first and not EQUALS.search(gold):
-        return _compare(EQUALS.split(first.group(2))[-1].strip(), gold, ask)
+        return _chain(EQUALS.split(first.group(2)), gold, ask)
     if second and not EQUALS.search(prediction):
         return _compare(prediction, EQUALS.split(second.group(2))[-1].strip(), ask)
+    computed = EQUALS.split(prediction)
+    if len(computed) > 1 and not EQUALS.search(gold) and CONSTANT.fullmatch(computed[0]):
+        return _chain(computed, gold, ask)
+    if len(computed) > 1 and not EQUALS.search(gold) and UNSOLVED.fullmatch(computed[0].strip()):
+        return Match(None, "equation", "an equation that is not solved")
     return None
+
+
+def _chain(parts: Sequence[str], gold: str, ask: Ask) -> Match:
+    """The end of `a = b = c`; undecided where the end is wrong and a part before it is not (it may be a rounding)."""
+    match = _compare(parts[-1].strip(), gold, ask)
+    if match.same is False and any(_compare(part.strip(), gold, ask).same for part in parts[:-1]):
+        return Match(None, match.rule, "the gold answer stands before the end of a chain")
+    return match
 
 
 def _texts(prediction: str, gold: str, ask: Ask) -> Match | None:
@@ -355,5 +396,9 @@ def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
     (first, unit), (second, gold_unit) = split_unit(prediction), split_unit(gold)
     if unit or gold_unit:
         return _compare(first, second, ask)
+    tight = [TIGHT.sub(r"\\frac{\1}{\2}", text) for text in (prediction, gold)]
+    prediction, gold = (PART_OF.sub(r"\\frac{\1}{\2} ", text) for text in (prediction, gold))
     equal = equal_by_value(prediction, gold)
+    if not equal and tight != [prediction, gold] and equal_by_value(*tight):
+        return Match(None, "value", "a slash that is read in two ways")
     return _decided(equal, "value", "") if equal is not None else ask(APART.sub("", prediction), APART.sub("", gold))

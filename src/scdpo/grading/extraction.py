@@ -114,6 +114,8 @@ def _first_statement(tail: str) -> str:
         close = tail.find(CLOSERS[opener], opening.end())
         start = close + len(CLOSERS[opener]) if close >= 0 else 0
     line = tail.find("\n", start)
+    if 0 <= line < LONGEST_WHOLE and tail[:line].count("{") > tail[:line].count("}"):
+        line = tail.find("\n", line + 1)
     statement = tail if line < 0 else tail[:line]
     for boundary in (SENTENCE_END, BECAUSE):
         match = boundary.search(statement, start)

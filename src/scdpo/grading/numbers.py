@@ -20,14 +20,15 @@ FLOAT_DECIMALS = 9
 FLOAT_TOLERANCE = Fraction(1, 10**9)
 
 TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?: \d{3})+(?![\d/,])(?:\.\d+)?"
-    r"|\d+\.?\d*(?:[eE][-+]?\d{1,4}(?![\d.]))?|\.\d+)|(?P<mark>\\frac(?![a-zA-Z])|\\times(?![a-zA-Z])|\\cdot(?![a-zA-Z])|[-+*/^(){}!\[\]]))\s*"
+    r"\s*(?:(?P<number>[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?"
+    r"|\d{1,3}(?: \d{3})+(?![\d/,])(?:\.\d+)?|\d+\.?\d*(?:[eE][-+]?\d{1,4}(?![\d.]))?|\.\d+)"
+    r"|(?P<mark>\\frac(?![a-zA-Z])|\\times(?![a-zA-Z])|\\cdot(?![a-zA-Z])|[-+*/^(){}!\[\]]))\s*"
 )
 REPEATING = re.compile(r"(-?)(\d*)\.(\d*)(?:\\overline\s*\{(\d+)\}|\\(?:dot|bar)\s*\{(\d+)\}|\((\d+)\))")
 ENDLESS = re.compile(r"(-?)(\d*)\.(\d*?)(\d+?)\4{2,}\s*(?:\.\.\.|\\(?:l|c)?dots)")
 MIXED_WORDS = re.compile(r"^(-?\d+) and (\d+/\d+|\\frac\{\d+\}\{\d+\})$")
 BRACKETS = {"(": ")", "{": "}", "[": "]"}
-PLAIN = re.compile(r"[-+]?\s*(?:\d+|\d{1,3}(?:,\d{3})+)?(?:\.(\d*))?")
+PLAIN = re.compile(r"[-+]?\s*(?:\d+|[1-9]\d{0,2}(?:,\d{3})+)?(?:\.(\d*))?")
 SCIENTIFIC_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
 SMALL = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",

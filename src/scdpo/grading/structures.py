@@ -18,7 +18,8 @@ MIRRORED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 Kind = Literal["list", "tuple", "set", "union", "matrix"]
 
 AND = re.compile(r"\s*(?:,\s*(?:and|or)\b|\b(?:and|or)\b|[;,]|和|或|与)\s*")
-UNION = re.compile(r"\\cup(?![a-zA-Z])|(?<=[\])])\s*(?:U|or)\s*(?=[\[(])")
+OR = re.compile(r"\s*(?:,\s*or\b|\bor\b|;|或)\s*")
+UNION = re.compile(r"\\cup(?![a-zA-Z])|(?<=[\])}])\s*(?:U|or)\s*(?=[\[({])")
 MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -45,7 +46,7 @@ def read_structure(text: str) -> Structure | None:
     matrix = MATRIX.fullmatch(text.strip())
     if matrix:
         return _matrix(matrix.group(1))
-    if PLUS_MINUS.search(text):
+    if PLUS_MINUS.search(text) and (len(split_top(text, AND)) == 1) and not _enclosed(text):
         return _plus_minus(text)
     union = split_top(text, UNION)
     if len(union) > 1:
@@ -57,18 +58,21 @@ def read_structure(text: str) -> Structure | None:
         if opening == "[" and inside.startswith("[") and len(parts) > 1:
             return _nested_rows(parts)
         if opening == "{":
-            return Structure("set", tuple(dict.fromkeys(parts))) if inside.strip() else None
+            return Structure("set", tuple(dict.fromkeys(_expanded(parts)))) if inside.strip() else None
         return Structure("tuple", tuple(parts), opening, closing) if len(parts) > 1 and all(parts) else None
     interval = as_interval(text)
     if interval:
         return interval
+    cases = [_named(split_top(case, AND)) if "=" in case else None for case in split_top(text, OR)]
+    if len(cases) > 1 and all(case and case.kind == "tuple" for case in cases):
+        return Structure("list", tuple(f"({', '.join(case.parts)})" for case in cases if case))
     parts = split_top(text, AND)
     if len(parts) < 2 or not all(parts):
         return None
     pieces = [as_interval(part) for part in parts]
     if re.search(r"\bor\b|或", text) and all(pieces):
         return Structure("union", tuple(f"{p.opening}{p.parts[0]}, {p.parts[1]}{p.closing}" for p in pieces if p))
-    return _named(parts) or Structure("list", tuple(parts))
+    return _named(parts) or Structure("list", tuple(_expanded(parts)))
 
 
 def as_interval(text: str) -> Structure | None:
@@ -119,10 +123,16 @@ def _named(parts: list[str]) -> Structure | None:
 
 def _plus_minus(text: str) -> Structure | None:
     """`a \\pm b` as the list of its two values."""
-    if len(PLUS_MINUS.findall(text)) > 1 or split_top(text, AND) != [text.strip()]:
+    if len(PLUS_MINUS.findall(text)) > 1:
         return None
     text = text.partition("=")[2] if re.match(r"\s*[a-z]\s*=", text) else text
     return Structure("list", (PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()))
+
+
+def _expanded(parts: list[str]) -> list[str]:
+    """The parts, with both values of one that holds `\\pm`."""
+    both = [_plus_minus(part) if PLUS_MINUS.search(part) else None for part in parts]
+    return [value for part, values in zip(parts, both, strict=True) for value in (values.parts if values else (part,))]
 
 
 def _matrix(inside: str) -> Structure | None:
@@ -178,4 +188,9 @@ def split_top(text: str, separator: re.Pattern[str]) -> list[str]:
 
 def _is_group(text: str, place: int) -> bool:
     """Whether the digits at `place` are a thousands group: three of them, with no space before, and the whole no list."""
-    return re.match(r"\d{3}(?!\d)", text[place:]) is not None and re.search(r"(?<!\d)\d{4,}|,\s|,\d{1,2}(?!\d)", text) is None
+    before = re.search(r"(?<!\d)[1-9]\d{0,2}(?:,\d{3})*,$", text[:place])
+    return (
+        before is not None
+        and re.match(r"\d{3}(?!\d)", text[place:]) is not None
+        and re.search(r"(?<!\d)\d{4,}|,\s|,\d{1,2}(?!\d)", text) is None
+    )

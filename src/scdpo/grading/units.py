@@ -117,6 +117,7 @@ SUFFIX = re.compile(
     rf"(?<![\\A-Za-z])((?:[A-Za-z][A-Za-z.']*(?:-[A-Za-z.']{{3,}})*{POWER}(?:{BETWEEN}|(?=[\u3400-\u9fff]))"
     rf"|(?:[\u3400-\u9fff]+|\^\\circ|[$¥€£¢]){POWER}{BETWEEN})+)$"
 )
+OPERATOR = re.compile(r"\\(?:cdot|times|le|ge|ne|in|pm|cup|to)$")
 PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]+|[\u3400-\u9fff]+|\^\\circ)\s*(?:,\s*|and\s+)?")
 
 
@@ -198,11 +199,14 @@ def split_unit(text: str) -> tuple[str, str]:
     for match in SUFFIX.finditer(text):
         name, before = match.group(1).strip(), text[: match.start()]
         quantity = before.rstrip()
-        if not quantity or quantity[-1] in "=+-*/^_,<>&\\(":
+        if not quantity or quantity[-1] in "=+-*/^_,<>&\\(" or OPERATOR.search(quantity):
             continue
         stuck = before == quantity
         if _is_unit(name, stuck):
             return quantity, name
+        letter, _, words = name.partition(" ")
+        if stuck and words and len(letter) == 1 and _is_unit(words, False):  # `4t square units`
+            return quantity + letter, words
     return text, ""
 
 
