@@ -6,17 +6,17 @@ import re
 from dataclasses import dataclass
 
 NUMERAL = re.compile(
-    r"([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)"
+    r"(-?\s*[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\w+))|\(?\s*(?:in\s+)?base\s*-?\s*(\w+)\s*\)?)"
 )
 NAMES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"} | {
     "ten": "10", "eleven": "11", "twelve": "12", "sixteen": "16", "binary": "2", "octal": "8", "hexadecimal": "16"
 }  # fmt: skip
-PLAIN = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?")
+PLAIN = re.compile(r"-?[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Numeral:
-    """Digits, upper case and without zeros in front. base: None where the text names none."""
+    """Digits with their sign, upper case and without zeros in front. base: None where the text names none."""
 
     digits: str
     base: int | None
@@ -38,13 +38,14 @@ def read_numeral(text: str) -> Numeral | None:
         return Numeral(_digits(plain), None) if PLAIN.fullmatch(plain) else None
     name = next(group for group in match.groups()[1:] if group).casefold()
     base = NAMES.get(name, name)
-    if not base.isdigit() or not 2 <= int(base) <= 36:
+    if not base.isdecimal() or len(base) > 6:
         return None
     digits = _digits(match.group(1))
-    if digits.isalpha() and any(int(digit, 36) >= int(base) for digit in digits):
+    if digits.lstrip("-").isalpha() and any(int(digit, 36) >= int(base) for digit in digits.lstrip("-")):
         return None
     return Numeral(digits, int(base))
 
 
 def _digits(text: str) -> str:
-    return text.upper().lstrip("0") or "0"
+    sign = "-" if text.startswith("-") else ""
+    return sign + (text.upper().lstrip("- ").lstrip("0") or "0")

@@ -34,6 +34,9 @@ class Quantity:
     scale: int = 1
 
 
+ANY = "any length"
+
+
 def _table() -> dict[str, Unit]:
     rows = {
         "length": {
@@ -77,9 +80,10 @@ def _table() -> dict[str, Unit]:
         for size, names in sizes.items()
         for name in names.split()
     }
-    for name, unit in [item for item in units.items() if item[1].dimension == "length"]:
+    units |= dict.fromkeys(("unit", "units"), Unit(ANY, Fraction(1)))
+    for name, unit in [item for item in units.items() if item[1].dimension in ("length", ANY)]:
         for power, before in ((2, ("square ", "sq ", "sq. ", "平方")), (3, ("cubic ", "cu ", "立方"))):
-            of_power = Unit(f"length^{power}", unit.size**power)
+            of_power = Unit(f"{unit.dimension}^{power}", unit.size**power)
             units |= {f"{name}^{power}": of_power} | {prefix + name: of_power for prefix in before}
     return units
 
@@ -282,6 +286,11 @@ def same_quantity(prediction: Quantity, gold: Quantity) -> tuple[bool | None, st
     if first == second or (first is None and second is None):
         return same, "unit" if prediction.words or gold.words else "percent" if gold.percent else "number"
     if first is not None and second is not None:
+        if (
+            first.dimension.replace(ANY, "length") == second.dimension.replace(ANY, "length")
+            and first.dimension != second.dimension
+        ):
+            return same, "unit"  # "units" are any unit of length, "square units" any of area
         if first.dimension != second.dimension:
             return (None if same is not False else False), "unit"
         return _same_measure(prediction.number, first, gold.number, second), "unit"
