@@ -108,7 +108,7 @@ REMARK = re.compile(
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
 THEREFORE = re.compile(r"^\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|rightarrow|to)(?![a-zA-Z])|[∴⇒→]|[=-]>)\s*")
-CHINESE_REMARK = re.compile(r"(?<=[\d%}])\s*\(\s*([㐀-鿿]+)\s*\)$")
+CHINESE_REMARK = re.compile(r"(?<=[\d%})])\s*\(\s*([\u3400-\u9fff]+)\s*\)$")
 CLOSING_MARKS = " \t\n.,;:!?"
 
 

@@ -46,7 +46,7 @@ ASSIGNMENT = re.compile(
     r"\s*((?:\\(?:vec|hat|bar|det|angle|triangle|overrightarrow)(?![a-zA-Z])\s*\{?\s*\w+\s*\}?|\\?[A-Za-z]+(?:_(?:\{\w+\}|\w+))?'?)(?:\s*\([a-z](?:,\s*[a-z])*\))?)\s*=\s*(.+)",
     re.DOTALL,
 )
-WORDY_LEFT = re.compile(r"[A-Za-z][A-Za-z ]*[A-Za-z]\s*[=:]\s*(?=\S)")
+WORDY_LEFT = re.compile(r"(?:[A-Za-z][A-Za-z ]*[A-Za-z]|[\u3400-\u9fff]+)\s*[=:]\s*(?=\S)")
 MEMBER = re.compile(r"\s*\\?[a-zA-Z](?:\([a-z]\))?\s*\\in(?![a-zA-Z])\s*")
 KIND_OF_STRUCTURE = re.compile(
     r"(?:(?:the|ordered|points?|pairs?|triple|tuple|coordinates?|vertex|center|interval|set|solutions?|domain|range|vector|is|are|at|of)"
@@ -65,7 +65,7 @@ PAIR_OR_GROUP = re.compile(r"\(\s*[-+]?\d{1,3},\d{3}\s*\)")
 BRACKETED = re.compile(r"[(\[].*,.*[)\]]")
 UNSOLVED = re.compile(r"-?\d*\s*\*?\s*(?:[a-z]|[a-z]\s*\^\s*\{?\d\}?|\\frac\{\d*[a-z]\}\{\d+\}|[a-z]/\d+)")
 CONSTANT = re.compile(r"(?:[\d\s.+*/^(){}i|!-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan|binom|circ)(?![a-zA-Z]))+")
-STUCK_LETTER = re.compile(r"([-+]?\d+(?:\.\d+)?)[mgstlLhNJWV]")
+STUCK_LETTER = re.compile(r"(.*[\d)}])([mgstlLhNJWV])(\s*\^\s*\{?[23]\}?)?")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
 APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
@@ -151,8 +151,12 @@ def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:
     first, second = read_quantity(_value_of(prediction, gold)), read_quantity(_value_of(gold, prediction))
     if first is None or second is None:
         stuck = [STUCK_LETTER.fullmatch(text) for text in (prediction, gold)]
-        if (stuck[0] and second and stuck[0].group(1) == gold) or (stuck[1] and first and stuck[1].group(1) == prediction):
-            return Match(None, "unit", "a letter that may be a unit or a variable")
+        for with_letter, plain in ((stuck[0], second and gold), (stuck[1], first and prediction)):
+            if with_letter and plain and _compare(with_letter.group(1), plain, ask).same:
+                surely_a_unit = with_letter is stuck[0] and with_letter.group(2) == "m" and with_letter.group(3)
+                return (
+                    Match(True, "unit") if surely_a_unit else Match(None, "unit", "a letter that may be a unit or a variable")
+                )
         comma = re.fullmatch(r"([-+]?\d+),(\d+)", prediction)
         if comma and second is not None and second.number.value.denominator != 1:
             number = read_number(f"{comma.group(1)}.{comma.group(2)}")

@@ -107,13 +107,17 @@ LEADING = re.compile(
     r"is|are|it is|equals?|=)\s*(?=[^a-zA-Z\s])",
     re.IGNORECASE,
 )
-PROSE_NUMBER = re.compile(r"(?<![\w.])(\$?\s?-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)(?!\w|\.\d)(\s*%|\s+percent)?", re.ASCII)
+PROSE_NUMBER = re.compile(
+    r"(?<![\w.])(\d*\(\d+/\d+\)|\$?\s?-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)(?!\w|\.\d)(\s*%|\s+percent)?", re.ASCII
+)
 PROSE = re.compile(r"[A-Za-z\u3400-\u9fff',.\s-]*")
 CHANGING = frozenset((
     "not", "no", "than", "least", "most", "less", "more", "greater", "fewer", "larger", "smaller", "between", "to",
     "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
     "mod", "modulo", "or", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
 ))  # fmt: skip
+CHINESE_WORDS = re.compile(r"([零一二两三四五六七八九十百千万亿]+)[\u3400-\u9fff]{1,4}")
+MEASURES = "个只本人岁天次棵块支张条件位名辆台朵头匹把双对组页节盒瓶袋箱杯碗片枝颗粒座间层栋排"
 CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的]|大(?!约)|小(?!时)")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
@@ -188,7 +192,13 @@ def _in_prose(text: str) -> Quantity | None:
 
 
 def _in_words(text: str) -> Quantity | None:
-    """`seven days`: a number in words, and words behind it."""
+    """`seven days`, `三十元`: a number in words, and words behind it. A known unit decides what is number (一千克, 三万元)."""
+    chinese = CHINESE_WORDS.fullmatch(text)
+    if chinese:
+        numeral = chinese.group(1)
+        place = next((place for place in range(1, len(numeral) + 1) if known_unit(text[place:])), len(numeral))
+        value, unit = read_words(text[:place]), known_unit(text[place:])
+        return Quantity(Number(value), unit, words=True) if value is not None and (unit or text[place] in MEASURES) else None
     words = text.split()
     for count in range(min(4, len(words) - 1), 0, -1):
         value = read_words(" ".join(words[:count]))
