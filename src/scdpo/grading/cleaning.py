@@ -31,6 +31,7 @@ SIGNS = {
     "⩾": r"\ge ",
     "≠": r"\ne ",
     "±": r"\pm ",
+    "≈": r"\approx ",
     "∪": r"\cup ",
     "∩": r"\cap ",
     "∈": r"\in ",
@@ -107,14 +108,16 @@ REMARK = re.compile(
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
+BULLET = re.compile(r"^(?:[*•]\s+)+")
 THEREFORE = re.compile(r"^\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|rightarrow|to)(?![a-zA-Z])|[∴⇒→]|[=-]>)\s*")
 CHINESE_REMARK = re.compile(r"(?<=[\d%})])\s*\(\s*([\u3400-\u9fff]+)\s*\)$")
+MAYBE_FACTORIAL = re.compile(r"(?:[\d)}\]]|(?<![^\W\d_])[A-Za-z])!$")
 CLOSING_MARKS = " \t\n.,;:!?"
 
 
 def clean(answer: str) -> str:
     """An answer in one plain form; two answers that differ only in writing come out equal (up to white space)."""
-    text = answer.strip()
+    text = BULLET.sub("", answer.strip())
     if text.isascii() and text.isdigit():
         return text
     text = _plain_signs(text)
@@ -208,7 +211,7 @@ def _trim(text: str) -> str:
     if text.endswith("..."):
         return text
     while (
-        text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not re.search(r"[\w)}\]]!$", text)
+        text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not MAYBE_FACTORIAL.search(text)
     ):
         text = text[:-1].rstrip()
     text = text if text.startswith("=<") else text.lstrip(" \t\n:,;=")

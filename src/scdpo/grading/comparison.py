@@ -98,7 +98,7 @@ def _compare(prediction: str, gold: str, ask: Ask) -> Match:
         return Match(None, "empty", "an empty answer")
     if squeeze(prediction) == squeeze(gold):
         return Match(True, "same text")
-    for rule in (_choices, _times, _quantities, _bases, _ratios, _structures, _assignments, _texts):
+    for rule in (_choices, _times, _exclamations, _quantities, _bases, _ratios, _structures, _assignments, _texts):
         match = rule(prediction, gold, ask)
         if match is not None:
             return match
@@ -141,6 +141,14 @@ def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
     else:
         return Match(None, "choice", "no choice letter in the answer")
     return _decided(letter.upper() == expected.group(1), "choice", "")
+
+
+def _exclamations(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """`5!` for 5 is a factorial or a glad answer; 1 and 2 are their own factorials."""
+    said = prediction.removesuffix("!")
+    if said == prediction or said in ("1", "2") or not _compare(said, gold, ask).same:
+        return None
+    return Match(None, "number", "a factorial or an exclamation")
 
 
 def _quantities(prediction: str, gold: str, ask: Ask) -> Match | None:

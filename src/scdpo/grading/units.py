@@ -93,7 +93,7 @@ UNITS = _table()
 STUCK = {name for name in UNITS if len(name) > 1 or not name.isascii() or not name.isalpha()}
 NO_UNITS = frozenset((
     "and", "or", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "frac", "to",
-    "if", "for", "when", "where", "with", "infty", "times", "cdot", "pm", "le", "ge", "div", "otherwise", "than",
+    "if", "for", "when", "where", "with", "infty", "cdot", "pm", "le", "ge", "div", "otherwise", "than",
     "not", "no", "thousand", "million", "billion", "trillion", "hundred",
 ))  # fmt: skip
 CURRENCY = re.compile(r"^([-+]?)\s*(\$|¥|€|£|₹|USD|US\$|RMB|CNY|EUR|Rs\.?)\s*([-+]?)\s*(?=[\d.\\(])", re.IGNORECASE)
@@ -118,6 +118,7 @@ CHANGING = frozenset((
 ))  # fmt: skip
 CHINESE_WORDS = re.compile(r"([零一二两三四五六七八九十百千万亿]+)[\u3400-\u9fff]{1,4}")
 MEASURES = "个只本人岁天次棵块支张条件位名辆台朵头匹把双对组页节盒瓶袋箱杯碗片枝颗粒座间层栋排"
+RATE = re.compile(r"(?<=[\d)}])\s*/\s*([A-Za-z]{2,}|[\u3400-\u9fff]+)(?=$| )")
 CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的]|大(?!约)|小(?!时)")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
@@ -131,7 +132,7 @@ PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]+|[\u3400-\u9fff]+|\^\\circ)
 
 def read_quantity(text: str) -> Quantity | None:
     """A number with a unit, a currency, a percent sign or words behind it; None where the text is something else."""
-    text = LEADING.sub("", text)
+    text = RATE.sub(_rate, LEADING.sub("", text))
     plain = read_number(text)
     if plain is not None:
         return Quantity(plain)
@@ -160,6 +161,12 @@ def read_quantity(text: str) -> Quantity | None:
     if number is not None:
         return Quantity(number, unit, words=currency is not None)
     return _with_unit(text, unit) or _compound(text) or _in_prose(text)
+
+
+def _rate(found: re.Match[str]) -> str:
+    """`$12/hour` as `$12 per hour`; a quotient of letters stays one."""
+    name = found.group(1)
+    return f" per {name}" if len(name) > 3 or known_unit(name) or not name.isascii() else found.group()
 
 
 def _with_unit(text: str, unit: Unit | None) -> Quantity | None:
@@ -227,7 +234,7 @@ def split_unit(text: str) -> tuple[str, str]:
 def _is_unit(name: str, stuck: bool) -> bool:
     words = re.findall(r"[A-Za-z][A-Za-z.'-]*|[\u3400-\u9fff]+|\^\\circ|[$¥€£¢]", name)
     first = words[0]
-    if any(word.casefold() in NO_UNITS for word in words[1:]):
+    if any(word.casefold() in NO_UNITS or (first == "times" and len(word) < 2) for word in words[1:]):
         return False
     if SCALE.match(name):
         return True
