@@ -210,9 +210,7 @@ def _trim(text: str) -> str:
     """Without closing punctuation; the point of `p.m.` and the sign of a factorial stay."""
     if text.endswith("..."):
         return text
-    while (
-        text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not MAYBE_FACTORIAL.search(text)
-    ):
+    while text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not MAYBE_FACTORIAL.search(text):
         text = text[:-1].rstrip()
     text = text if text.startswith("=<") else text.lstrip(" \t\n:,;=")
     return REMARK.sub("", text).rstrip()
