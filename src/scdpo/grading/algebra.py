@@ -18,7 +18,8 @@ DIFFERENT = Decimal(10) ** -30
 LARGEST_EXPONENT = 300
 PI = Decimal("3.1415926535897932384626433832795028841971693993751058209749445923078164062862089986280348253421170679821480865")
 E = Decimal("2.7182818284590452353602874713526624977572470936999595749669676277240766303535475945713821785251664274274663919")
-POINTS = (Decimal("0.61803398874989484820"), Decimal("1.75487766624669276005"))
+POINTS = (Decimal("0.61803398874989484820"), Decimal("1.75487766624669276005"), Decimal("-3.30277563773199464656"))
+POSITIVE, NEGATIVE = (0, 1), 2
 TOKEN = re.compile(
     r"\s*(?:(?P<number>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+(?:\.\d{1,5})?(?!\d)|\.\d{1,5}(?!\d))|(?P<name>[a-zA-Z])"
     r"|(?P<mark>\\(?:frac|sqrt|pi|cdot|times)(?![a-zA-Z])|[-+*/^(){}\[\]]))\s*"
@@ -31,7 +32,7 @@ FACTOR_STARTS = re.compile(r"[a-zA-Z(]|\\(?:frac|sqrt|pi)$")
 
 def equal_by_value(prediction: str, gold: str) -> bool | None:
     """Whether two expressions are equal; None where one of them is not read here, or the values leave it open."""
-    for index in range(len(POINTS)):
+    for index in POSITIVE:
         first, second = value_at(prediction, index), value_at(gold, index)
         if first is None or second is None:
             return None
@@ -41,6 +42,12 @@ def equal_by_value(prediction: str, gold: str) -> bool | None:
         if difference > size * EQUAL:
             return None
     return True
+
+
+def differ_for_negatives(prediction: str, gold: str) -> bool:
+    """Whether two expressions that are equal for positive letters differ for negative ones, as `\\sqrt{x^2}` and `x` do."""
+    first, second = value_at(prediction, NEGATIVE), value_at(gold, NEGATIVE)
+    return first is not None and second is not None and abs(first - second) > max(abs(first), abs(second)) * DIFFERENT
 
 
 @lru_cache(maxsize=4096)

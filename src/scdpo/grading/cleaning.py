@@ -85,6 +85,7 @@ SYNONYMS = (
     (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne "),
     (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
     (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"\{\s*(\w+)\s*\\choose(?![a-zA-Z])\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
     (re.compile(r"\\(?:lbrace)(?![a-zA-Z])"), r"\\{"),
     (re.compile(r"\\(?:rbrace)(?![a-zA-Z])"), r"\\}"),
     (re.compile(r"\\(?:varnothing|empty)(?![a-zA-Z])"), r"\\emptyset "),

@@ -11,6 +11,8 @@ CLOCK = re.compile(
     r"(a\.?\s?m\.?|p\.?\s?m\.?)?",
     re.IGNORECASE,
 )
+HOURS = ("twelve", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+SPOKEN = re.compile(rf"(?:a\s+)?(half|quarter)\s+(past|after|to)\s+({'|'.join(HOURS)}|\d{{1,2}})\b(.*)", re.IGNORECASE)
 CHINESE_CLOCK = re.compile(r"(上午|早上|凌晨|下午|晚上|中午)?\s*(\d{1,2})\s*[时点:](?:钟|整)?\s*(?:(\d{1,2})\s*分?|(半))?")
 
 
@@ -34,7 +36,8 @@ def read_clock(text: str) -> Clock | None:
         if day_part in ("下午", "晚上") and hour < 12:
             hour += 12
         return Clock(hour * 60 + minute, bool(day_part) or hour > 12, True) if hour < 25 and minute < 60 else None
-    match = CLOCK.fullmatch(text)
+    digits = _in_digits(text)
+    match = CLOCK.fullmatch(digits)
     if not match or not (match.group(2) or match.group(4)):
         return None
     hour, minute = int(match.group(1)), int(match.group(2) or 0)
@@ -47,4 +50,15 @@ def read_clock(text: str) -> Clock | None:
         hour += 12
     if morning and hour == 12:
         hour = 0
-    return Clock(hour * 60 + minute, afternoon or morning or hour > 12, bool(words))
+    return Clock(hour * 60 + minute, afternoon or morning or hour > 12, bool(words) or digits != text)
+
+
+def _in_digits(text: str) -> str:
+    """`half past three` as `3:30`."""
+    spoken = SPOKEN.fullmatch(text)
+    if not spoken:
+        return text
+    part, side, name, rest = spoken.groups()
+    hour = int(name) if name.isdecimal() else HOURS.index(name.casefold())
+    minutes = (hour or 12) * 60 + (30 if part.casefold() == "half" else 15) * (-1 if side.casefold() == "to" else 1)
+    return f"{minutes // 60}:{minutes % 60:02}{rest}"

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
 
-from scdpo.grading.algebra import equal_by_value, value_at
+from scdpo.grading.algebra import differ_for_negatives, equal_by_value, value_at
 from scdpo.grading.bases import read_numeral
 from scdpo.grading.cleaning import clean
 from scdpo.grading.clock import read_clock
 from scdpo.grading.numbers import read_number
-from scdpo.grading.structures import Structure, read_structure
+from scdpo.grading.structures import Structure, as_interval, read_structure
 from scdpo.grading.units import read_quantity, same_quantity, split_unit
 
 LONGEST_ANSWER = 400
@@ -66,8 +66,19 @@ BRACKETED = re.compile(r"[(\[].*,.*[)\]]")
 UNSOLVED = re.compile(r"-?\d*\s*\*?\s*(?:[a-z]|[a-z]\s*\^\s*\{?\d\}?|\\frac\{\d*[a-z]\}\{\d+\}|[a-z]/\d+)")
 CONSTANT = re.compile(r"(?:[\d\s.+*/^(){}i|!-]|\\(?:frac|sqrt|pi|cdot|times|ln|log|sin|cos|tan|binom|circ)(?![a-zA-Z]))+")
 STUCK_LETTER = re.compile(r"(.*[\d)}])([mgstlLhNJWV])(\s*\^\s*\{?[23]\}?)?")
+YES_OR_NO = frozenset(["yes", "no", "true", "false"])
+SHORT_FOR = {"dne": "does not exist", "no solution": r"\emptyset", "no solutions": r"\emptyset", "empty set": r"\emptyset"}
+STATEMENT = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then),?\s+)?(?:the|there|this|that|it)\b[^.=<>]*\s(?:is|are|was|were|equals|be)\s+"
+    r"(?=[-+\\$(\[{\d.]|[a-zA-Z](?![a-zA-Z]))",
+    re.IGNORECASE,
+)
+CONDITION = re.compile(r"\s*(?:,\s*(?:for|where|with|if)?|\(|\b(?:for|where|with|if)\b)\s*[a-z]\s*\\ne(?![a-zA-Z])[^()]*\)?$")
+BUILDER = re.compile(r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\{R\})?\s*(?:\\mid(?![a-zA-Z])|[|:])(.+?)\\?\}")
+CHOOSE = re.compile(r"C\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
 # `15 i` is one product; Math-Verify would take the letter for a unit.
+PROSE_WORD = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{4,}")
 APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
 # `1/2 x` is half of x, and so is `1/2x` to most who write it; not to all.
 PART_OF = re.compile(r"(?<![\w./^)}])(\d+)/(\d+)\s*(?=[a-zA-Z(]|\\(?:pi|sqrt)(?![a-zA-Z]))")
@@ -93,12 +104,12 @@ def compare(prediction: str, gold: str, ask: Ask) -> Match:
 
 
 def _compare(prediction: str, gold: str, ask: Ask) -> Match:
-    prediction, gold = _exact_side(prediction), _exact_side(gold)
+    prediction, gold = _bare(_exact_side(prediction), gold), _bare(_exact_side(gold), prediction)
     if not prediction or not gold:
         return Match(None, "empty", "an empty answer")
     if squeeze(prediction) == squeeze(gold):
         return Match(True, "same text")
-    for rule in (_choices, _times, _exclamations, _quantities, _bases, _ratios, _structures, _assignments, _texts):
+    for rule in (_choices, _yes_or_no, _times, _exclamations, _quantities, _bases, _ratios, _structures, _assignments, _texts):
         match = rule(prediction, gold, ask)
         if match is not None:
             return match
@@ -109,6 +120,15 @@ def _exact_side(text: str) -> str:
     """`2\\sqrt{3} \\approx 3.46` states the exact value too; `x \\approx 3.46` does not."""
     exact, _, rounded = text.partition(r"\approx")
     return exact.strip() if len(exact.strip()) > 1 or exact.strip().isdigit() else rounded.strip() or text
+
+
+def _bare(text: str, other: str) -> str:
+    """Without `The value of x is`, and without `, x \\ne 1` behind it, where the other answer has none of these."""
+    stated = STATEMENT.match(text)
+    if stated and not STATEMENT.match(other):
+        text = text[stated.end() :]
+    condition = CONDITION.search(text)
+    return text[: condition.start()] if condition and condition.start() and r"\ne" not in other else text
 
 
 def squeeze(text: str) -> str:
@@ -141,6 +161,16 @@ def _choices(prediction: str, gold: str, ask: Ask) -> Match | None:
     else:
         return Match(None, "choice", "no choice letter in the answer")
     return _decided(letter.upper() == expected.group(1), "choice", "")
+
+
+def _yes_or_no(prediction: str, gold: str, ask: Ask) -> Match | None:
+    """`Yes, it is` for `yes`."""
+    expected = gold.casefold()
+    if expected not in YES_OR_NO:
+        return None
+    said = [word for word in re.findall(r"[a-z]+", prediction.casefold()) if word in YES_OR_NO]
+    is_first = bool(said) and prediction.casefold().startswith(said[0])
+    return _decided(said[0] == expected, "text", "") if is_first and len(said) == 1 else None
 
 
 def _exclamations(prediction: str, gold: str, ask: Ask) -> Match | None:
@@ -234,6 +264,8 @@ def _proportions(text: str) -> tuple[Fraction, ...] | None:
 
 def _structures(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Lists, tuples, sets, intervals, unions and matrices, part by part."""
+    if CHOOSE.fullmatch(prediction) and read_quantity(gold):
+        return _compare(CHOOSE.sub(r"\\binom{\1}{\2}", prediction), gold, ask)
     prediction, gold = _inside(prediction, gold), _inside(gold, prediction)
     first, second = read_structure(prediction), read_structure(gold)
     if first and not second and BRACKETED.fullmatch(gold):
@@ -253,6 +285,9 @@ def _apart(text: str) -> str:
 def _inside(text: str, other: str) -> str:
     """What stands behind `x \\in`, `the point` and, where the other answer names nothing, `v =` and `P` in `P(1, 2)`."""
     named = MEMBER.match(text) or KIND_OF_STRUCTURE.match(text) or ("=" not in other and NAMED_STRUCTURE.match(text))
+    builder = BUILDER.fullmatch(text)
+    if builder and as_interval(builder.group(2)):
+        return builder.group(2).strip()
     return text[named.end() :] if named else text
 
 
@@ -283,6 +318,13 @@ def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
     first, second = _roots(first, second), _roots(second, first)
     if {first.kind, second.kind} == {"list", "tuple"} and len(first.parts) == 2 and "[" in first.opening + second.opening:
         return Match(None, second.kind, "a list or an interval")
+    if {first.kind, second.kind} == {"matrix", "tuple"} and _is_vector(first) and _is_vector(second):
+        match = _all_parts(first.parts, second.parts, second.kind, ask) if len(first.parts) == len(second.parts) else None
+        return (
+            Match(None, second.kind, "a vector or a point")
+            if match and match.same
+            else Match(False, second.kind, "another answer")
+        )
     if not _may_equal(first, second):
         return Match(False, first.kind, f"a {first.kind}, and the gold answer is a {second.kind}")
     if first.letter and second.letter and first.letter != second.letter:
@@ -335,6 +377,10 @@ def _may_equal(first: Structure, second: Structure) -> bool:
     return "list" in kinds and kinds <= {"list", "tuple", "set", "union"}
 
 
+def _is_vector(structure: Structure) -> bool:
+    return structure.opening in ("", "(") and structure.rows in (1, len(structure.parts))
+
+
 def _all_parts(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:
     undecided = None
     for part, expected in zip(first, second, strict=True):
@@ -375,6 +421,9 @@ def _chain(parts: Sequence[str], gold: str, ask: Ask) -> Match:
 
 def _texts(prediction: str, gold: str, ask: Ask) -> Match | None:
     """Words: without case, punctuation and small words. One that holds the other is left undecided."""
+    prediction, gold = (SHORT_FOR.get(text.casefold(), text) for text in (prediction, gold))
+    if prediction == gold:
+        return Match(True, "text")
     first, second = _words(prediction), _words(gold)
     if first is None and second is None:
         return None
@@ -413,4 +462,10 @@ def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
     equal = equal_by_value(prediction, gold)
     if not equal and tight != [prediction, gold] and equal_by_value(*tight):
         return Match(None, "value", "a slash that is read in two ways")
-    return _decided(equal, "value", "") if equal is not None else ask(APART.sub("", prediction), APART.sub("", gold))
+    if equal and differ_for_negatives(prediction, gold):
+        return Match(None, "value", "equal for positive letters only")
+    if equal is not None:
+        return _decided(equal, "value", "")
+    match = ask(APART.sub("", prediction), APART.sub("", gold))
+    prose = match.same is False and any(PROSE_WORD.search(text) for text in (prediction, gold))
+    return Match(None, match.rule, "words in the mathematics") if prose else match

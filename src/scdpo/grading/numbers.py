@@ -38,7 +38,7 @@ ROUND = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 ONES = {word: value for value, word in enumerate(SMALL)}
 TENS = {word: 10 * value for value, word in enumerate(ROUND, start=2)}
 PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {"dozen": 12, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 CHINESE_SECTIONS = {"万": 10**4, "亿": 10**8}

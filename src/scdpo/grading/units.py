@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from scdpo.grading.numbers import Number, read_number, read_words, same_number
+from scdpo.grading.numbers import PARTS, Number, read_number, read_words, same_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,17 @@ STUCK = {name for name in UNITS if len(name) > 1 or not name.isascii() or not na
 NO_UNITS = frozenset((
     "and", "or", "mod", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "frac", "to",
     "if", "for", "when", "where", "with", "infty", "cdot", "pm", "le", "ge", "div", "otherwise", "than",
-    "not", "no", "thousand", "million", "billion", "trillion", "hundred",
+    "not", "no", "dozen", "thousand", "million", "billion", "trillion", "hundred",
 ))  # fmt: skip
 CURRENCY = re.compile(r"^([-+]?)\s*(\$|¥|€|£|₹|USD|US\$|RMB|CNY|EUR|Rs\.?)\s*([-+]?)\s*(?=[\d.\\(])", re.IGNORECASE)
 PERCENT = re.compile(r"\s*(?:%|\b(?:percent|per cent|percentage points?)\b)\s*$", re.IGNORECASE)
-SCALE = re.compile(r"(?:thousand|million|billion|trillion)\b|[十百千]?万亿?|亿", re.IGNORECASE)
+SCALE = re.compile(r"(?:dozen|thousand|million|billion|trillion)\b|[十百千]?万亿?|亿", re.IGNORECASE)
 CHINESE_PERCENT = re.compile(r"^百分之\s*(.+)$")
 CHINESE_FRACTION = re.compile(r"^([\d零一二三四五六七八九十百两]+)\s*分之\s*([\d零一二三四五六七八九十百两]+)$")
-CHINESE_MIXED = re.compile(r"^([\d零一二三四五六七八九十百两]+)\s*又\s*(.+分之.+)$")
+CHINESE_MIXED = re.compile(r"^([\d零一二三四五六七八九十百两]+)\s*又\s*(.+分之.+|\d+/\d+|\\frac.+)$")
 LEADING = re.compile(
-    r"^(?:\\approx|\\sim|about|approximately|around|roughly|nearly|exactly|only|a total of|total of|总共|一共|大约|约为|约|共|"
+    r"^(?:\\approx|\\sim|about|approximately|around|roughly|nearly|exactly|only|a total of|total of|"
+    r"总共|一共|大约|约等于|约为|约|等于|共|"
     r"is|are|it is|equals?|=)\s*(?=[^a-zA-Z\s])",
     re.IGNORECASE,
 )
@@ -119,7 +120,7 @@ CHANGING = frozenset((
 CHINESE_WORDS = re.compile(r"([零一二两三四五六七八九十百千万亿]+)[\u3400-\u9fff]{1,4}")
 MEASURES = "个只本人岁天次棵块支张条件位名辆台朵头匹把双对组页节盒瓶袋箱杯碗片枝颗粒座间层栋排"
 RATE = re.compile(r"(?<=[\d)}])\s*/\s*([A-Za-z]{2,}|[\u3400-\u9fff]+)(?=$| )")
-CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的]|大(?!约)|小(?!时)")
+CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的比]|[大小](?![\u3400-\u9fff])")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
 SUFFIX = re.compile(
@@ -192,7 +193,7 @@ def _in_prose(text: str) -> Quantity | None:
     words = re.findall(r"[a-z]+", PROSE_NUMBER.sub(" ", text).casefold())
     if (not words and text.isascii()) or any(word in CHANGING or (len(word) < 2 and word != "a") for word in words):
         return None
-    if CHINESE_CHANGING.search(text):
+    if CHINESE_CHANGING.search(text) or any(word.removesuffix("s") in PARTS for word in words):
         return None
     number = read_number(numbers[0][0].strip("$ "))
     return Quantity(number, percent=bool(numbers[0][1]), words=True, prose=tuple(words) or (text,)) if number else None
