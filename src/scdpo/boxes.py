@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 BARE_BOX = re.compile(r"\\[a-zA-Z]+|[-+]?\d+(?:[.,]\d+)*|[^\s{}$\\]")
-BOX_JOINT = re.compile(r"(?:[\s$,;，、]|\\[,;!() ]|\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b|和|或|与)*")
+BOX_JOINT = re.compile(
+    r"(?:[\s$,;，、~]|\\[,;:!() ]|\\q?quad(?![a-zA-Z])|\\(?:text|textrm|mathrm|mbox)\s*\{[\s,;]*(?:and|or)?[\s,;]*\}"
+    r"|\b(?:and|or)\b|和|或|与)*"
+)
 
 
 def last_boxes(text: str) -> str | None:
@@ -20,7 +23,7 @@ def last_boxes(text: str) -> str | None:
     parts = [boxes[-1]]
     for box in reversed(boxes[:-1]):
         joint = text[box[1] : parts[0][0]]
-        if len(joint) > 40 or "\n\n" in joint or not joint.strip("$ \n") or not BOX_JOINT.fullmatch(joint):
+        if len(joint) > 60 or "\n\n" in joint or not joint.strip("$ \n") or not BOX_JOINT.fullmatch(joint):
             break
         parts.insert(0, box)
     contents = [text[start:stop].strip() for _, _, start, stop in parts]

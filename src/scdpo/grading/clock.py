@@ -19,7 +19,7 @@ CHINESE_CLOCK = re.compile(r"(上午|早上|凌晨|下午|晚上|中午)?\s*(\d{
 @dataclass(frozen=True, slots=True)
 class Clock:
     """A time in minutes since midnight. half_is_known: a.m. or p.m. is said, or shows in the hour; is_surely_one: the text can
-    be nothing else (`3:30` could be a ratio).
+    be nothing else (`3:30` could be a ratio, `3:00` not).
     """
 
     minutes: int
@@ -50,7 +50,7 @@ def read_clock(text: str) -> Clock | None:
         hour += 12
     if morning and hour == 12:
         hour = 0
-    return Clock(hour * 60 + minute, afternoon or morning or hour > 12, bool(words) or digits != text)
+    return Clock(hour * 60 + minute, afternoon or morning or hour > 12, bool(words) or digits != text or match.group(2) == "00")
 
 
 def _in_digits(text: str) -> str:

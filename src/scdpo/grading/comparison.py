@@ -17,7 +17,7 @@ from scdpo.grading.bases import read_numeral
 from scdpo.grading.cleaning import clean
 from scdpo.grading.clock import read_clock
 from scdpo.grading.numbers import read_number
-from scdpo.grading.structures import Structure, as_interval, read_structure
+from scdpo.grading.structures import Structure, as_interval, read_structure, split_top
 from scdpo.grading.units import read_quantity, same_quantity, split_unit
 
 LONGEST_ANSWER = 400
@@ -209,8 +209,8 @@ def _value_of(text: str, other: str) -> str:
     if EQUALS.search(other) or RELATION.search(text):
         return text
     if "=" in text:
-        last = EQUALS.split(text)[-1].strip()
-        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(EQUALS.split(text)[0].strip())
+        last = split_top(text, EQUALS)[-1]
+        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(split_top(text, EQUALS)[0])
         return last if named and "," not in text.replace(last, "") else text
     words = WORDY_LEFT.match(text)
     return text[words.end() :] if words else text
@@ -398,23 +398,23 @@ def _assignments(prediction: str, gold: str, ask: Ask) -> Match | None:
     if RELATION.search(prediction) or RELATION.search(gold) or "," in prediction + gold:
         return None
     if first and second and squeeze(first.group(1)) == squeeze(second.group(1)):
-        return _compare(EQUALS.split(first.group(2))[-1].strip(), EQUALS.split(second.group(2))[-1].strip(), ask)
+        return _compare(split_top(first.group(2), EQUALS)[-1], split_top(second.group(2), EQUALS)[-1], ask)
     if first and not EQUALS.search(gold):
-        return _chain(EQUALS.split(first.group(2)), gold, ask)
+        return _chain(split_top(first.group(2), EQUALS), gold, ask)
     if second and not EQUALS.search(prediction):
-        return _compare(prediction, EQUALS.split(second.group(2))[-1].strip(), ask)
-    computed = EQUALS.split(prediction)
+        return _compare(prediction, split_top(second.group(2), EQUALS)[-1], ask)
+    computed = split_top(prediction, EQUALS)
     if len(computed) > 1 and not EQUALS.search(gold) and CONSTANT.fullmatch(computed[0]):
         return _chain(computed, gold, ask)
-    if len(computed) > 1 and not EQUALS.search(gold) and UNSOLVED.fullmatch(computed[0].strip()):
+    if len(computed) > 1 and not EQUALS.search(gold) and UNSOLVED.fullmatch(computed[0]):
         return Match(None, "equation", "an equation that is not solved")
     return None
 
 
 def _chain(parts: Sequence[str], gold: str, ask: Ask) -> Match:
     """The end of `a = b = c`; undecided where the end is wrong and a part before it is not (it may be a rounding)."""
-    match = _compare(parts[-1].strip(), gold, ask)
-    if match.same is False and any(_compare(part.strip(), gold, ask).same for part in parts[:-1]):
+    match = _compare(parts[-1], gold, ask)
+    if match.same is False and any(_compare(part, gold, ask).same for part in parts[:-1]):
         return Match(None, match.rule, "the gold answer stands before the end of a chain")
     return match
 
