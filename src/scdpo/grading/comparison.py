@@ -209,9 +209,9 @@ def _value_of(text: str, other: str) -> str:
     if EQUALS.search(other) or RELATION.search(text):
         return text
     if "=" in text:
-        last = split_top(text, EQUALS)[-1]
-        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(split_top(text, EQUALS)[0])
-        return last if named and "," not in text.replace(last, "") else text
+        sides = split_top(text, EQUALS)
+        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(sides[0])
+        return sides[-1] if named and "," not in text.replace(sides[-1], "") else text
     words = WORDY_LEFT.match(text)
     return text[words.end() :] if words else text
 

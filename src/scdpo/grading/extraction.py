@@ -26,7 +26,9 @@ STATED = re.compile(
     r"|(?:^|\n)[ \t]*(?:\*\*)?(?:A|答)(?:\*\*)?\s*[:：](?:\*\*)?"
 )
 OUTPUTS = re.compile(r"```output\b.*?(?:```|\Z)|<\|execution\|>.*?(?:<\|endofblock\|>|\Z)", re.DOTALL)
-# What a chat model writes after its answer where nothing stops it: another turn, which answers something else.
+# What a chat model writes after its answer where nothing stops it: another turn, which answers something else. A transcript
+# begins with a turn of somebody else and is left whole.
+TRANSCRIPT = re.compile(r"\s*<\|(?:im_start|begin_of_text|start_header_id)\|>")
 NEXT_TURN = re.compile(r"(?<=\S)\s*(?:<\|(?:im_start|im_end|eot_id|endoftext|end_of_text|end)\|>|</s>)")
 BECAUSE = re.compile(
     r"(?i),?\s+(?:because|since|as\s+(?:we|it|there)|which|where|so\s+that|if\s+we|when\s+we|rather\s+than|instead\s+of|(?<=,\s)not)\b|[（(]\s*(?:because|since)\b"
@@ -53,11 +55,11 @@ def extract(text: str, whole: bool) -> Extracted | None:
 
     In this order: the last balanced \\boxed or \\fbox (neighbours joined by "and", "or" or a comma are one answer in parts),
     the last `####` line, the last "answer is", else, with `whole`, the text itself, and without it two guesses: a text that is
-    short enough to be nothing but an answer, and the last number. Output of executed code and
-    what follows the end of a chat model's turn are left out.
+    short enough to be nothing but an answer, and the last number. Output of executed code is left out,
+    and so is what follows the end of a chat model's turn.
     """
     text = OUTPUTS.sub("\n", text) if "output" in text or "<|execution|>" in text else text
-    turn_end = NEXT_TURN.search(text) if "<" in text else None
+    turn_end = NEXT_TURN.search(text) if "<" in text and not TRANSCRIPT.match(text) else None
     text = text[: turn_end.start()] if turn_end else text
     boxed = last_boxes(text)
     if boxed is not None:
