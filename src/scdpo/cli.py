@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo import __version__
-from scdpo.errors import RecipeError, ScdpoError
+from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.solutions.splitting import FORMATS
 
 STAGE_HELP = {
@@ -27,6 +28,7 @@ STAGE_HELP = {
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 SINGLE = ("fields", "steps", "bench")
+LAUNCHED = ("sft", "train")
 ALONE = ("grade", "steps", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
@@ -164,7 +166,10 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and known.command not in LAUNCHED:
+        raise RunError(f"scdpo {known.command} is for one process; accelerate launch is for: {', '.join(LAUNCHED)}")
+    console = Console(highlight=False, soft_wrap=True, quiet=rank > 0)
     if known.command in ALONE:
         run_alone(known, console)
         return 0
@@ -181,15 +186,20 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         run = RunDirectory.prepare(folder, known.recipe, overrides)
     else:
         stages = [known.command]
-        if known.command == "sft":
+        if known.command == "sft" and rank == 0:
             run = RunDirectory.prepare(known.dir, known.recipe, overrides)
-        else:
+        if processes > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+        if known.command != "sft" or rank > 0:
             run = RunDirectory.open(known.dir)
             run.refuse_changes(overrides)
     forget()
     console.print(f"run directory: {run.path}")
-    with run.locked(), Workers(known.workers or os.cpu_count() or 1) as workers:
-        bench = Bench(run, workers, ProgressDisplay(console, stages))
+    count = 1 if processes > 1 else known.workers or os.cpu_count() or 1
+    with run.locked() if rank == 0 else contextlib.nullcontext(), Workers(count) as workers:
+        bench = Bench(run, workers, ProgressDisplay(console, stages), is_main=rank == 0)
         for stage in stages:
             run_stage(bench, stage)
     return 0

@@ -89,7 +89,7 @@ def test_a_log_ends_with_the_facts_of_its_training(finished):
     facts = {arm: json.loads((finished / "logs" / f"{arm}.jsonl").read_text().splitlines()[-1]) for arm in ARMS}
     assert facts["scdpo"]["pairs"] > facts["dpo"]["pairs"] > 0
     assert facts["rft"]["solutions"] == facts["dpo"]["trees"]
-    assert all(fact["dropped_too_long"] == 0 for fact in facts.values())
+    assert all(not fact["dropped"] for fact in facts.values())
 
 
 def test_a_step_controlled_record_is_what_the_paper_says(finished):

@@ -7,6 +7,7 @@ from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 from scdpo.training.collator import Item, collate_pairs
+from scdpo.training.log_probs import token_log_probs
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.scratch import make_model
@@ -76,7 +77,9 @@ def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
     values = reference_log_probs(reference, rendered, token_budget=512)
     items = [Item(row, value) for row, value in zip(rendered, values, strict=True)]
     with torch.no_grad():
-        ours = PreferenceObjective(BETA).loss(policy, collate_pairs(items))[0].item() / len(rows)
+        batch_of_ours = collate_pairs(items)
+        losses, _ = PreferenceObjective(BETA).losses(token_log_probs(policy, batch_of_ours), batch_of_ours)
+        ours = losses.mean().item()
 
     counted = sum(len(pair.chosen) + len(pair.rejected) for row in rendered for pair in row.pairs)
     assert batch["completion_mask"].sum().item() == counted, "TRL counts the same tokens"

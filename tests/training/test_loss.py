@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 from hypothesis import given, settings
+from transformers import PretrainedConfig
 
 from scdpo.solutions.rendering import RowPair, TreeRow, render
 from scdpo.training.collator import Item, collate_pairs
 from scdpo.training.log_probs import pair_log_probs, token_log_probs
-from scdpo.training.loss import preference_loss, sigmoid_loss
+from scdpo.training.loss import PairLogProbs, hinge_loss, ipo_loss, keep_positive, pair_losses, sigmoid_loss
 from scdpo.training.objectives import PreferenceObjective, SftObjective
+from scdpo.training.settings import LossSettings
 from tests.conftest import make_tree
 from tests.solutions.test_tree import TREES
 
@@ -24,15 +26,76 @@ def test_by_hand():
     assert loss.item() == pytest.approx(0.598139, abs=1e-6)
 
 
-def test_by_hand_from_four_log_probs():
+def pairs_of(chosen=-10.0, rejected=-9.0, reference=(-11.0, -6.0), tokens=(5, 4), fork=0) -> PairLogProbs:
+    """One pair; by default with log-ratios 1 (chosen) and -3 (rejected)."""
+    values = (chosen, rejected, *reference, *tokens, fork)
+    return PairLogProbs(*(torch.tensor([value]) for value in values))
+
+
+def loss_of(pairs: PairLogProbs, beta: float = 0.5, **settings) -> float:
+    (loss,) = pair_losses(pairs, beta, LossSettings(**settings)).tolist()
+    return loss
+
+
+def test_the_default_is_the_papers():
     """beta = 0.5: chosen -10 - (-11) = 1, rejected -9 - (-6) = -3, difference 4: log(1 + e^-2) = 0.126928."""
-    loss = preference_loss(*(torch.tensor([value]) for value in (-10.0, -9.0, -11.0, -6.0)), beta=0.5)
-    assert loss.item() == pytest.approx(0.126928, abs=1e-6)
+    assert loss_of(pairs_of()) == pytest.approx(0.126928, abs=1e-6)
+    assert loss_of(pairs_of(fork=3)) == loss_of(pairs_of())
 
 
 def test_an_untrained_policy_has_log_two():
     zeros = torch.zeros(3)
-    assert preference_loss(zeros, zeros, zeros, zeros, beta=0.1).tolist() == pytest.approx([math.log(2)] * 3)
+    pairs = PairLogProbs(zeros, zeros, zeros, zeros, zeros + 1, zeros + 1, zeros)
+    assert pair_losses(pairs, 0.1, LossSettings()).tolist() == pytest.approx([math.log(2)] * 3)
+
+
+def test_label_smoothing_by_hand():
+    """0.9 log(1 + e^-2) + 0.1 log(1 + e^2) = 0.9 x 0.126928 + 0.1 x 2.126928 = 0.326928."""
+    assert loss_of(pairs_of(), label_smoothing=0.1) == pytest.approx(0.326928, abs=1e-6)
+    one, other = torch.tensor([1.0]), torch.tensor([-3.0])
+    assert sigmoid_loss(one, other, 0.5, 0.1).item() == pytest.approx(0.326928, abs=1e-6)
+
+
+def test_ipo_by_hand():
+    """(1 - (-3) - 1 / (2 x 0.5))^2 = (4 - 1)^2 = 9."""
+    assert ipo_loss(torch.tensor([1.0]), torch.tensor([-3.0]), 0.5).item() == 9.0
+    assert loss_of(pairs_of(), kind="ipo") == 9.0
+
+
+@pytest.mark.parametrize(("beta", "loss"), [(0.1, 0.6), (0.5, 0.0)])
+def test_hinge_by_hand(beta, loss):
+    """1 - 0.1 x 4 = 0.6; 1 - 0.5 x 4 < 0, so nothing is left."""
+    assert hinge_loss(torch.tensor([1.0]), torch.tensor([-3.0]), beta).item() == pytest.approx(loss)
+    assert loss_of(pairs_of(), beta, kind="hinge") == pytest.approx(loss)
+
+
+def test_positive_by_hand():
+    """A chosen end above its reference stays as it is. One at log-ratio -2 counts as -2 - 5 x 2 = -12: with rejected -3,
+    log(1 + e^(0.5 x 9)) = 4.511048."""
+    assert loss_of(pairs_of(), positive=5.0) == loss_of(pairs_of())
+    assert keep_positive(torch.tensor([-2.0]), 5.0).item() == -12.0
+    assert loss_of(pairs_of(chosen=-13.0), positive=5.0) == pytest.approx(4.511048, abs=1e-6)
+
+
+def test_length_normalisation_by_hand():
+    """1 / 5 - (-3 / 4) = 0.95: log(1 + e^-0.475) = 0.483589."""
+    assert loss_of(pairs_of(), length_normalised=True) == pytest.approx(0.483589, abs=1e-6)
+
+
+def test_sft_term_by_hand():
+    """0.126928 + 0.2 x 10 / 5 = 0.526928."""
+    assert loss_of(pairs_of(), sft=0.2) == pytest.approx(0.526928, abs=1e-6)
+
+
+def test_weights_by_kind():
+    """Each kind of pair has its own weight; a weight of 0 takes its gradient away."""
+    weights = {"naive_weight": 0.0, "step_controlled_weight": 3.0}
+    assert loss_of(pairs_of(fork=0), **weights) == 0.0
+    assert loss_of(pairs_of(fork=2), **weights) == pytest.approx(3 * 0.126928, abs=3e-6)
+
+
+def total_loss(model, batch, objective=PreferenceObjective(0.5)) -> torch.Tensor:  # noqa: B008 - it is frozen
+    return objective.losses(token_log_probs(model, batch), batch)[0].sum()
 
 
 def plain_log_probs(model, prefix: list[int], rest: list[int]) -> torch.Tensor:
@@ -90,7 +153,7 @@ def test_kept_steps_cancel(tree):
     reference = tuple((-3.0, -4.0) for _ in row.pairs)
     losses, gradients = [], []
     for version in (row, counting_everything(row)):
-        loss = PreferenceObjective(0.5).loss(model, collate_pairs([Item(version, reference)]))[0]
+        loss = total_loss(model, collate_pairs([Item(version, reference)]))
         losses.append(loss.item())
         gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -109,13 +172,15 @@ def test_no_gradient_for_prompt_and_kept_tokens():
     logits = torch.randn(1, len(row), 40, requires_grad=True)
 
     class Reads(torch.nn.Module):
+        config = PretrainedConfig()
+
         def get_decoder(self):
             return lambda **inputs: type("Output", (), {"last_hidden_state": logits})
 
         def get_output_embeddings(self):
             return torch.nn.Identity()
 
-    PreferenceObjective(0.5).loss(Reads(), batch)[0].backward()
+    total_loss(Reads(), batch).backward()
     touched = logits.grad[0].abs().sum(-1).nonzero()[:, 0].tolist()
     last_shared = len(PROMPT) + 2
     assert min(touched) == last_shared

@@ -146,8 +146,8 @@ def test_trees_too_long_are_dropped_and_counted(base, trees, questions, story_co
     longest = max(render(tree, story_codec.prompt(questions[tree.problem]), 2).longest for tree in trees)
     settings = PreferenceSettings(lr=1e-3, epochs=1, threads=1)
     facts = train_preference(base, trees, questions, story_codec, settings, longest - 1, tmp_path / "c", training(tmp_path))
-    assert facts["dropped_too_long"] >= 1
-    assert facts["trees"] + facts["dropped_too_long"] == len(trees)
+    assert facts["dropped"]["branch too long"] + facts["dropped"]["trunk too long"] >= 1
+    assert facts["trees"] + sum(facts["dropped"].values()) == len(trees)
 
 
 def test_nothing_to_train_on_and_no_finite_loss(base, trees, questions, story_codec, tmp_path):

@@ -101,6 +101,17 @@ def find_misfit(recipe: Recipe) -> str | None:
             )
     if not model.path and model.width % (2 * model.heads):
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
+    for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
+        if settings.lora.quantize and not settings.lora.rank:
+            return f"{section}.lora.quantize freezes the weights and {section}.lora.rank is 0; raise the rank"
+        if settings.lora.rank and settings.optimizer == "muon":
+            return (
+                f'{section}.optimizer is "muon", which is for full training from scratch; set it to "adamw" with {section}.lora'
+            )
+    if recipe.sft.lora.quantize and not model.path:
+        return "sft.lora.quantize needs a trained model in model.path"
+    if recipe.training.loss.label_smoothing and recipe.training.loss.kind != "sigmoid":
+        return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:
         return 'prompt.template has no "{question}"; put it where the question belongs'
     return None

@@ -15,18 +15,20 @@ from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
 from scdpo.pipeline.records import BlockRecords
 from scdpo.pipeline.run_directory import MODELS, RunDirectory
-from scdpo.pipeline.tasks import answer_task, fork_task, sample_task, sft_task, train_task
+from scdpo.pipeline.tasks import answer_task, fork_task, reference_task, sample_task, sft_task, train_task
 from scdpo.pipeline.workers import Workers
 from scdpo.sampling.arms import ARMS
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What stages work with: the run, the worker processes, and who watches."""
+    """What stages work with: the run, the worker processes, and who watches; of several launched processes, whether this is the
+    one that writes."""
 
     run: RunDirectory
     workers: Workers
     watcher: Watcher
+    is_main: bool = True
 
 
 def sft(bench: Bench) -> str:
@@ -69,10 +71,15 @@ def train(bench: Bench) -> str:
     if not owed:
         return ALREADY_THERE
     threads = max(run.recipe.training.threads or CORES, run.recipe.rft.threads or CORES)
+    if owed != ["rft"]:
+        bench.watcher.begin("train", "micro-batches", [("reference log-probs", 0)], 0)
+        list(bench.workers.map(reference_task, [(run.path,)], 1, bench.watcher.update))
+        bench.watcher.stop()
     bench.watcher.begin("train", "steps", [(arm, 0) for arm in owed], 0)
     tasks = [(run.path, arm) for arm in owed]
-    list(bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update))
-    return ", ".join(owed)
+    trained = list(bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update))
+    notes = {facts["note"] for facts in trained if "note" in facts}
+    return "; ".join([", ".join(owed), *notes])
 
 
 def evaluate(bench: Bench) -> str:
@@ -126,10 +133,11 @@ def run_stage(bench: Bench, name: str) -> None:
         note = STAGES[name](bench)
     finally:
         bench.watcher.stop()
-        seconds = bench.run.manifest().get("stage_seconds", {})
-        seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
-        made_something = name != "report" and note != ALREADY_THERE
-        bench.run.update_manifest(stage_seconds=seconds, **(describe_machine(bench) if made_something else {}))
+        if bench.is_main:
+            seconds = bench.run.manifest().get("stage_seconds", {})
+            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
+            made_something = name != "report" and note != ALREADY_THERE
+            bench.run.update_manifest(stage_seconds=seconds, **(describe_machine(bench) if made_something else {}))
     bench.watcher.end(name, time.monotonic() - began, note)
 
 

@@ -5,7 +5,9 @@ Results are plain records; the parent writes them.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from scdpo.errors import ModelError
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import prompt_template
-from scdpo.sampling.arms import Arm, arm_trees
+from scdpo.sampling.arms import Arm, all_trees, arm_trees
 from scdpo.sampling.policies import ProblemSamples, SamplingRules
 from scdpo.sampling.seeds import derive_seed
 from scdpo.sampling.stages import answer_block, fork_block, sample_block
@@ -33,7 +35,7 @@ def run_codec(run: RunDirectory) -> Codec:
     """The codec of a run's models: they all share the tokenizer of the SFT model."""
     from scdpo.training.model_files import load_tokenizer
 
-    return make_codec(run, load_tokenizer(run.model("sft")))
+    return make_codec(run, load_tokenizer(run.model("sft"), run.recipe.model.trust_remote_code))
 
 
 def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
@@ -56,7 +58,8 @@ def load_engine(path: Path, model: str) -> tuple[Any, Codec]:
     codec = run_codec(run)
     settings = run.recipe.engine
     context = run.recipe.model.context
-    engine = TransformersEngine(load_model(run.model(model)), {codec.end_id}, codec.step_end_ids, settings.rows, context)
+    weights = load_model(run.model(model), trust_remote_code=run.recipe.model.trust_remote_code)
+    engine = TransformersEngine(weights, {codec.end_id}, codec.step_end_ids, settings.rows, context)
     return engine, codec
 
 
@@ -67,12 +70,12 @@ def forget() -> None:
 
 
 def use_threads(count: int) -> None:
-    """Fix the processor threads of this process; 0 is all."""
+    """Fix the processor threads of this process; 0 is all, shared with the other processes of a launch."""
     import os
 
     import torch
 
-    torch.set_num_threads(count or os.cpu_count() or 1)
+    torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRules:
@@ -126,28 +129,34 @@ def answer_task(path: Path, model: str, index: int, report: Report) -> list[Reco
 
 def sft_task(path: Path, report: Report) -> Record:
     """The SFT model: the given one or one from scratch, trained on the worked solutions."""
+    from accelerate import PartialState
+
     from scdpo.engines.transformers_engine import refuse_other_attention
     from scdpo.solutions.solution import Solution
     from scdpo.solutions.verdict import Verdict
+    from scdpo.training.adapters import add_adapters, merged, quantization
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
     from scdpo.training.scratch import make_model, make_tokenizer
-    from scdpo.training.train import train_sft
+    from scdpo.training.train import card, train_sft
 
     run = open_run(path)
     recipe = run.recipe
     use_threads(recipe.sft.threads)
     problems = run.problems("sft")
     settings = recipe.model
+    seed = derive_seed(recipe.run.seed, "model")
     if settings.path:
-        tokenizer, model = load_tokenizer(settings.path), load_model(settings.path)
+        tokenizer = load_tokenizer(settings.path, settings.trust_remote_code)
+        untrained = lambda: load_model(settings.path, trust_remote_code=settings.trust_remote_code)  # noqa: E731
     else:
         prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
         tokenizer = make_tokenizer([*prompts, *(problem.solution or "" for problem in problems)], settings.context)
-        model = make_model(settings, tokenizer, derive_seed(recipe.run.seed, "model"))
-    refuse_other_attention(model, settings.context)
+        untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
     codec = make_codec(run, tokenizer)
     training = training_of(run, "sft")
     if not problems:
+        model = untrained()
+        refuse_other_attention(model, settings.context)
         save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
         return {}
     right = Verdict("correct")
@@ -158,26 +167,62 @@ def sft_task(path: Path, report: Report) -> Record:
             worked.append((problem.question, Solution(codec.read(problem.solution or ""), right)))
         except ModelError:
             unspelled += 1
-    return train_sft(model, worked, codec, recipe.sft, settings.context, training, report, unspelled)
+    lora = recipe.sft.lora
+    if settings.path and lora.quantize:
+        model = load_model(settings.path, quantization(lora), settings.trust_remote_code)
+    else:
+        model = untrained()
+    refuse_other_attention(model, settings.context)
+    if not lora.rank:
+        return train_sft(model, worked, codec, recipe.sft, settings.context, training, report, unspelled)
+    adapter = replace(training, folder=training.folder.with_name("sft.adapter"))
+    model = add_adapters(model, lora, settings.path, training.seed)
+    facts = train_sft(model, worked, codec, recipe.sft, settings.context, adapter, report, unspelled)
+    if PartialState().is_main_process:
+        save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))
+        shutil.rmtree(adapter.folder)
+    PartialState().wait_for_everyone()
+    return facts
+
+
+def reference_task(path: Path, report: Report) -> Record:
+    """The reference log-probs of all the pairs that any of the preference trainings has, into the run's cache."""
+    from scdpo.training.train import load_trainable, with_reference
+
+    run = open_run(path)
+    recipe = run.recipe
+    use_threads(recipe.training.threads)
+    codec = run_codec(run)
+    trees = all_trees(run.read_trees(), run.read_samples())
+    folder, context = run.model("sft"), recipe.model.context
+    model = load_trainable(folder, recipe.training, recipe.run.seed, recipe.model.trust_remote_code)
+    cache = run.reference_cache
+    *_, facts = with_reference(model, folder, trees, questions_of(run), codec, recipe.training, context, cache, report)
+    return facts
 
 
 def train_task(path: Path, arm: Arm, report: Report) -> Record:
     """One of the four models that start from the SFT model."""
-    from scdpo.training.model_files import load_model
-    from scdpo.training.train import train_preference, train_sft
+    from scdpo.training.train import load_trainable, train_preference, train_sft
 
     run = open_run(path)
     recipe = run.recipe
-    use_threads(recipe.rft.threads if arm == "rft" else recipe.training.threads)
-    codec = run_codec(run)
-    questions = {problem.id: problem.question for problem in run.pair_problems}
+    settings = recipe.rft if arm == "rft" else recipe.training
+    use_threads(settings.threads)
+    codec, questions = run_codec(run), questions_of(run)
     trees = arm_trees(arm, run.read_trees(), run.read_samples() if arm == "dpo-data-equal" else ())
-    training, context = training_of(run, arm), recipe.model.context
+    training, context, base = training_of(run, arm), recipe.model.context, run.model("sft")
+    remote = recipe.model.trust_remote_code
     if arm == "rft":
         chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
-        return train_sft(load_model(run.model("sft")), chosen, codec, recipe.rft, context, training, report)
+        model = load_trainable(base, recipe.rft, training.seed, remote)
+        return train_sft(model, chosen, codec, recipe.rft, context, training, report)
     cache = run.reference_cache
-    return train_preference(run.model("sft"), trees, questions, codec, recipe.training, context, cache, training, report)
+    return train_preference(base, trees, questions, codec, recipe.training, context, cache, training, report, remote)
+
+
+def questions_of(run: RunDirectory) -> dict[str, str]:
+    return {problem.id: problem.question for problem in run.pair_problems}
 
 
 def training_of(run: RunDirectory, name: str) -> Any:

@@ -30,8 +30,8 @@ TRAINING_FACTS = {
     "solutions": "solutions",
     "trees": "trees",
     "pairs": "pairs",
-    "dropped_too_long": "dropped, too long",
-    "dropped_unspelled": "dropped, not spelled by the tokenizer",
+    "dropped": "dropped, by reason",
+    "layout": "layout",
     "steps": "steps",
     "first_loss": "first loss",
     "last_loss": "last loss",
@@ -91,8 +91,14 @@ def training_charts(result: Result) -> list[tuple[str, str]]:
 def training_rows(result: Result) -> list[list[str]]:
     """The facts of each training, the last line of its log."""
     facts = {name: log[-1] for name, log in result.training.items() if log}
-    shown = lambda value: f"{value:.3f}" if isinstance(value, float) else str(value)  # noqa: E731
     return [[LABELS[name], *(shown(values.get(key, "")) for key in TRAINING_FACTS)] for name, values in facts.items()]
+
+
+def shown(value: Any) -> str:
+    """A fact as a cell: numbers short, counts by name as a list."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "0"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -65,6 +65,16 @@ def data_equal_trees(forked: Sequence[ForkedProblem], samples: Sequence[ProblemS
     return trees
 
 
+def all_trees(forked: Sequence[ForkedProblem], samples: Sequence[ProblemSamples]) -> list[SolutionTree]:
+    """Each tree with the branches that it has in any preference arm, once: what reference log-probs are needed of."""
+    equal = data_equal_trees(forked, samples)
+    trees = []
+    for tree, other in zip(step_controlled_trees(forked), equal, strict=True):
+        branches = {(branch.fork, *(step.ids for step in branch.steps)): branch for branch in (*tree.branches, *other.branches)}
+        trees.append(tree.only(branches.values()))
+    return trees
+
+
 def distinct_wrong(samples: Iterable[Solution]) -> list[Branch]:
     """The different wrong solutions among `samples` as naive branches, in the order drawn."""
     unique = {sample.ids: sample for sample in samples if sample.verdict.is_wrong}

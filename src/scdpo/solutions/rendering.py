@@ -1,8 +1,8 @@
 """Rendering: a solution tree as one row of token ids, with its positions, loss mask and pairs made in the same pass.
 
-A row holds the question and the trunk, then each branch's own tokens. A branch sees the question, the trunk up to its
-fork, and itself; its positions continue from the fork, and its first token is predicted from the last shared one. Every
-pair of the tree is thereby computed with the kept steps shared (design.md, "One idea"). Knows no tensors.
+A row holds the question and the trunk, then each branch's own tokens. A branch sees the question, the trunk up to where it
+leaves it, and itself; its positions continue from there, and its first token is predicted from the last shared one. Every
+pair of the tree is thereby computed with the kept steps shared. Knows no tensors.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class TreeRow:
 
 
 def render(tree: SolutionTree, prompt: Sequence[int], end_id: int) -> TreeRow:
-    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts."""
+    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts.
+
+    Where a branch says at first what its trunk says there, the trunk's tokens serve both: they count on both sides.
+    """
     row = _RowBuilder()
     row.add(prompt)
     base = len(prompt)
@@ -59,9 +62,35 @@ def render(tree: SolutionTree, prompt: Sequence[int], end_id: int) -> TreeRow:
     pairs = []
     for number, branch in enumerate(tree.branches, start=1):
         fork = base + sum(len(step.ids) for step in tree.kept(branch))
-        tokens = row.add((*(id for step in branch.steps for id in step.ids), end_id), segment=number, fork=fork)
-        pairs.append(RowPair(branch.fork, chosen=tuple(i for i in trunk if i >= fork), rejected=tuple(tokens)))
+        own = (*(id for step in branch.steps for id in step.ids), end_id)
+        left = fork + _common(row.ids[fork : trunk.stop], own)
+        tokens = row.add(own[left - fork :], segment=number, fork=left)
+        pairs.append(RowPair(branch.fork, chosen=tuple(range(fork, trunk.stop)), rejected=(*range(fork, left), *tokens)))
     return row.build(tree.problem, tuple(trunk), tuple(pairs))
+
+
+def apart(row: TreeRow, pair: RowPair) -> tuple[TreeRow, TreeRow]:
+    """The chosen and the rejected solution of a pair as plain rows, each with its counted tokens as `trunk`."""
+    chosen, rejected = (_solution(row, counted) for counted in (pair.chosen, pair.rejected))
+    return chosen, rejected
+
+
+def _solution(row: TreeRow, counted: Sequence[int]) -> TreeRow:
+    """What the last of the counted tokens sees, in its order: each token's predictor is the one before it."""
+    places = [counted[-1]]
+    while places[-1] > 0:
+        places.append(row.predictors[places[-1]])
+    places.reverse()
+    alone = _RowBuilder()
+    alone.add([row.ids[place] for place in places])
+    return alone.build(row.name, tuple(range(len(places) - len(counted), len(places))), ())
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many ids two sequences begin with alike."""
+    return next(
+        (place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
 
 
 def _end(finish: str, end_id: int) -> tuple[int, ...]:

@@ -9,35 +9,57 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.training.adapters import base_of, is_adapter, merged
 
 
-def load_model(path: str | Path) -> Any:
-    """A causal LM from a local folder or the hub, in float32. Raises ModelError."""
+def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bool = False) -> Any:
+    """A causal LM from a local folder, a GGUF file or the hub, in float32; adapters come merged into their base.
+
+    quantization: transformers' quantization_config, for weights that stay frozen. Raises ModelError.
+    """
     from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, path, dtype="float32", attn_implementation="sdpa")
+    folder = Path(path).expanduser()
+    if is_adapter(folder):
+        return merged(load_model(base_of(folder), trust_remote_code=trust_remote_code), folder)
+    options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
+    if quantization is not None:
+        options["quantization_config"] = quantization
+    model = _load(AutoModelForCausalLM, path, **options)
+    if is_gguf(path):  # the weights are plain ones by now, and may be saved as such
+        model.hf_quantizer = None
+        del model.config.quantization_config
+    return model
 
 
-def load_tokenizer(path: str | Path) -> Any:
-    """A fast tokenizer from a local folder or the hub. Raises ModelError."""
+def load_tokenizer(path: str | Path, trust_remote_code: bool = False) -> Any:
+    """A fast tokenizer from a local folder, a GGUF file or the hub. Raises ModelError."""
     from transformers import AutoTokenizer
 
-    return _load(AutoTokenizer, path)
+    return _load(AutoTokenizer, path, trust_remote_code=trust_remote_code)
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Whether a model's path is a file of llama.cpp's format, which transformers reads."""
+    return str(path).endswith(".gguf")
 
 
 def _load(kind: Any, path: str | Path, **options: Any) -> Any:
     local = Path(path).expanduser()
     looks_local = local.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1
-    if looks_local and not local.is_dir():
+    if looks_local and not local.is_dir() and not (is_gguf(path) and local.is_file()):
         raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
+    name = str(local) if local.is_dir() else str(path)
+    if is_gguf(path):
+        name, options = str(local.parent), options | {"gguf_file": local.name}
     try:
-        return kind.from_pretrained(str(local) if local.is_dir() else str(path), **options)
+        return kind.from_pretrained(name, **options)
     except Exception as error:  # the library raises many types for a folder that it cannot read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f'cannot load "{path}": {reason}') from error
 
 
-def check_model(path: str | Path) -> None:
+def check_model(path: str | Path, trust_remote_code: bool = False) -> None:
     """Refuse a model that cannot be used, before anything is written: config, tokenizer and the weights' heads are read.
 
     Raises ModelError.
@@ -45,8 +67,11 @@ def check_model(path: str | Path) -> None:
     from safetensors import SafetensorError, safe_open
     from transformers import AutoConfig
 
-    _load(AutoConfig, path)
-    load_tokenizer(path)
+    if is_adapter(Path(path).expanduser()):
+        check_model(base_of(Path(path).expanduser()), trust_remote_code)
+    else:
+        _load(AutoConfig, path, trust_remote_code=trust_remote_code)
+    load_tokenizer(path, trust_remote_code)
     for file in sorted(Path(path).expanduser().glob("*.safetensors")):
         try:
             with safe_open(str(file), framework="numpy"):
@@ -55,13 +80,16 @@ def check_model(path: str | Path) -> None:
             raise ModelError(f"cannot read {file}: {error}; copy the model again") from error
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
-    """Model (safetensors), tokenizer, generation config and card into `folder`, which appears whole or not at all."""
+def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[str, Any] | None = None) -> None:
+    """Model or adapters (safetensors), tokenizer, generation config and card into `folder`, whole or not at all.
+
+    state: the weights, where they are not those that the model holds in this process (FSDP, DeepSpeed).
+    """
 
     def write(into: Path) -> None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.generation_config.pad_token_id = tokenizer.pad_token_id
-        model.save_pretrained(into)
+        model.save_pretrained(into, **({} if state is None else {"state_dict": state}))
         tokenizer.save_pretrained(into)
         (into / "README.md").write_text(card, encoding="utf-8")
 

@@ -8,24 +8,28 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from scdpo.training.collator import Item
+from scdpo.training.collator import Item, Layout
 
 MicroBatch = tuple[Item, ...]
 Step = tuple[MicroBatch, ...]
 
 
-def plan_steps(items: Sequence[Item], batch: int, epochs: float, token_budget: int, seed: int) -> list[Step]:
+def plan_steps(
+    items: Sequence[Item], batch: int, epochs: float, token_budget: int, seed: int, layout: Layout = "tree", processes: int = 1
+) -> list[Step]:
     """The optimizer steps of `epochs` passes (a part of a pass for a fraction), each pass in an order of its own.
 
     batch: pairs a step (rows, for rows without pairs). A tree's pairs stay together, so a step may hold fewer; it holds more
-    only where a single tree does. Every pair counts the same (paper, section 3.2).
+    only where a single tree does. Every pair counts the same (paper, section 3.2). layout and processes change only how
+    a step is cut (see split).
     """
     steps: list[Step] = []
     for epoch in range(int(epochs + 0.999999)):
         order = random.Random(f"{seed}:{epoch}").sample(range(len(items)), len(items))
         rows = [items[index] for index in order]
         part = min(1.0, epochs - epoch)
-        steps.extend(split(step, token_budget) for step in fill(rows[: max(1, round(part * len(rows)))], batch))
+        taken = rows[: max(1, round(part * len(rows)))]
+        steps.extend(split(step, token_budget, layout, processes) for step in fill(taken, batch))
     return steps
 
 
@@ -43,12 +47,25 @@ def fill(items: Sequence[Item], batch: int) -> list[list[Item]]:
     return [step for step in steps if step]
 
 
-def split(items: Sequence[Item], token_budget: int) -> Step:
-    """Items of similar length together, each micro-batch within `token_budget` padded tokens (a longer row goes alone)."""
+def split(items: Sequence[Item], token_budget: int, layout: Layout = "tree", processes: int = 1) -> Step:
+    """Items of similar size together, each micro-batch within `token_budget` padded tokens (a larger item goes alone).
+
+    With the layout "pairs" every pair is cut off on its own, as two rows. Where `processes` share a step, the micro-batches are
+    halved until each process has one, as far as there are items.
+    """
+    single = [pair for item in items for pair in item.by_pair()] if layout == "pairs" else list(items)
     parts: list[list[Item]] = []
-    for item in sorted(items, key=lambda item: len(item.row), reverse=True):
-        if parts and (len(parts[-1]) + 1) * len(parts[-1][0].row) <= token_budget:
+    for item in sorted(single, key=lambda item: size(item, layout), reverse=True):
+        if parts and (len(parts[-1]) + 1) * size(parts[-1][0], layout) <= token_budget:
             parts[-1].append(item)
         else:
             parts.append([item])
+    while len(parts) < processes and (largest := max(parts, key=len))[1:]:
+        place, half = parts.index(largest), len(largest) // 2
+        parts[place : place + 1] = [largest[:half], largest[half:]]
     return tuple(tuple(part) for part in parts)
+
+
+def size(item: Item, layout: Layout) -> int:
+    """The tokens that an item takes in a micro-batch."""
+    return len(item.row) if layout == "tree" else 2 * item.row.longest

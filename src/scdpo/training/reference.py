@@ -1,51 +1,111 @@
-"""Reference log-probs of every pair: computed once with the training's own collator, kept on disk by content."""
+"""Reference log-probs of every pair: computed once with the training's own collator, kept on disk by content.
+
+A pair is known by its ids and the model by its fingerprint, so trainings on overlapping trees share what is there, and a changed
+model, tokenizer or tree is computed anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 
-from scdpo.solutions.rendering import TreeRow
-from scdpo.training.collator import Item, Reference, collate_pairs
+from scdpo.jsonlines import read_json_lines
+from scdpo.solutions.rendering import RowPair, TreeRow, apart
+from scdpo.training.collator import Item, Layout, Reference, collate_pairs
+from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import pair_log_probs, token_log_probs
 from scdpo.training.plan import split
 
+Values = tuple[float, float]
+Report = Callable[[int, int], None]
 
-@torch.inference_mode()
-def reference_log_probs(model: Any, rows: Sequence[TreeRow], token_budget: int) -> list[Reference]:
+
+def reference_log_probs(model: Any, rows: Sequence[TreeRow], token_budget: int, layout: Layout = "tree") -> list[Reference]:
     """(chosen, rejected) of each pair of each row under `model`, in nats, in the rows' order."""
-    model.eval()
-    found: dict[int, Reference] = {}
-    order = {id(row): index for index, row in enumerate(rows)}
-    for micro_batch in split([Item(row) for row in rows], token_budget):
-        batch = {name: values.to(model.device) for name, values in collate_pairs(micro_batch).items()}
-        chosen, rejected = (side.tolist() for side in pair_log_probs(token_log_probs(model, batch), batch))
-        place = 0
-        for item in micro_batch:
-            count = len(item.row.pairs)
-            found[order[id(item.row)]] = tuple(zip(chosen, rejected, strict=True))[place : place + count]
-            place += count
-    return [found[index] for index in range(len(rows))]
+    return _of_rows(rows, compute(model, rows, token_budget, layout))
 
 
 def cached_reference(
-    folder: Path, model_fingerprint: str, model: Any, rows: Sequence[TreeRow], token_budget: int
+    folder: Path,
+    model_key: str,
+    model: Any,
+    rows: Sequence[TreeRow],
+    token_budget: int,
+    layout: Layout = "tree",
+    report: Report = lambda done, total: None,
 ) -> list[Reference]:
-    """`reference_log_probs`, read from `folder` where the same model has seen the same rows before."""
-    content = [(row.ids, [(pair.chosen[0], pair.rejected[0]) for pair in row.pairs]) for row in rows]
-    key = hashlib.sha256(json.dumps([model_fingerprint, content]).encode()).hexdigest()[:24]
-    file = folder / f"{key}.json"
-    if file.exists():
-        return [tuple((chosen, rejected) for chosen, rejected in pairs) for pairs in json.loads(file.read_text())]
-    values = reference_log_probs(model, rows, token_budget)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_text(json.dumps(values))
-    partial.replace(file)
-    return values
+    """`reference_log_probs`, where `folder` does not hold them already for the same model and pairs.
+
+    model_key: the model's fingerprint, and whatever else changes its log-probs (precision, quantization).
+    """
+    file = folder / f"{model_key}.jsonl"
+    known = read_cache(file)
+    missing = [row for row in rows if any(pair_key(row, pair) not in known for pair in row.pairs)]
+    if missing:
+        found = compute(model, missing, token_budget, layout, report)
+        if PartialState().is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as out:
+                out.write("".join(json.dumps({"pair": key, "log_probs": values}) + "\n" for key, values in found.items()))
+        known |= found
+    return _of_rows(rows, known)
+
+
+def read_cache(file: Path) -> dict[str, Values]:
+    """What a cache file holds; a line that a kill tore is no loss."""
+    if not file.exists():
+        return {}
+    records = (line.record for line in read_json_lines(file))
+    return {record["pair"]: tuple(record["log_probs"]) for record in records if record}
+
+
+@torch.inference_mode()
+def compute(
+    model: Any,
+    rows: Sequence[TreeRow],
+    token_budget: int,
+    layout: Layout = "tree",
+    report: Report = lambda done, total: None,
+) -> dict[str, Values]:
+    """The log-probs of the rows' pairs by `pair_key`. Of a model with adapters, with these switched off.
+
+    Several processes share the work, and each gets the whole.
+    """
+    model.eval()
+    state = PartialState()
+    parts = split([Item(row) for row in rows], token_budget, layout, state.num_processes)
+    found: dict[str, Values] = {}
+    with without_adapters(model):
+        own = parts[state.process_index :: state.num_processes]
+        for number, micro_batch in enumerate(own, start=1):
+            batch = {name: to_device(value, model.device) for name, value in collate_pairs(micro_batch, layout).items()}
+            chosen, rejected = pair_log_probs(token_log_probs(model, batch), batch)
+            keys = (pair_key(item.row, pair) for item in micro_batch for pair in item.row.pairs)
+            found |= zip(keys, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
+            report(number, len(own))
+    return {key: values for part in gather_object([found]) for key, values in part.items()}
+
+
+@contextlib.contextmanager
+def without_adapters(model: Any) -> Iterator[None]:
+    """The model as it was before PEFT's adapters came on."""
+    with model.disable_adapter() if hasattr(model, "peft_config") else contextlib.nullcontext():
+        yield
+
+
+def pair_key(row: TreeRow, pair: RowPair) -> str:
+    """A content hash of a pair: both solutions with their prompt, and where their counted tokens begin."""
+    content = [(end.ids, len(end.trunk)) for end in apart(row, pair)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _of_rows(rows: Sequence[TreeRow], known: Mapping[str, Values]) -> list[Reference]:
+    return [tuple(known[pair_key(row, pair)] for pair in row.pairs) for row in rows]

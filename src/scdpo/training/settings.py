@@ -14,6 +14,8 @@ class ModelSettings(Settings):
 
     path: str = ""
     """A local folder or hub name in transformers' layout; empty: a new model of the size below."""
+    trust_remote_code: bool = False
+    """Run the modelling code that comes with the model (InternLM2, for one); only for code that you trust."""
     width: int = Field(96, ge=8)
     """Hidden size of a new model."""
     layers: int = Field(3, ge=1)
@@ -26,6 +28,40 @@ class ModelSettings(Settings):
     """Standard deviation of a new model's weights."""
     context: int = Field(1024, ge=16)
     """The most tokens of a question with its solution."""
+
+
+class LoraSettings(Settings):
+    """LoRA adapters (PEFT) in the place of full fine-tuning; on where the rank is above 0."""
+
+    rank: int = Field(0, ge=0)
+    """Rank of the adapters; 0: all weights are trained."""
+    alpha: float = Field(16, gt=0)
+    """Scale of the adapters, divided by the rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the adapters."""
+    targets: tuple[str, ...] = ("all-linear",)
+    """Names of the modules that get an adapter; "all-linear": every linear layer but the output layer."""
+    quantize: Literal["", "nf4", "int8"] = ""
+    """QLoRA: the frozen weights in 4 bits (nf4) or 8 (int8), by bitsandbytes."""
+
+
+class LossSettings(Settings):
+    """The preference loss; the defaults are the paper's (Eq. 3 to 5). See docs/loss.md."""
+
+    kind: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
+    """sigmoid: DPO; ipo: Azar et al. 2023; hinge: SLiC."""
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    """cDPO: the share of pairs believed to be the wrong way round (sigmoid only)."""
+    positive: float = Field(0.0, ge=0)
+    """DPO-Positive: how much a chosen end that falls below its reference counts against its pair; about 5 holds it up."""
+    sft: float = Field(0.0, ge=0)
+    """Weight of the chosen end's mean negative log-prob, added to each pair's loss."""
+    length_normalised: bool = False
+    """Mean log-ratios by token in the place of sums; wants a larger beta."""
+    naive_weight: float = Field(1.0, ge=0)
+    """Weight of the naive pairs' losses."""
+    step_controlled_weight: float = Field(1.0, ge=0)
+    """Weight of the step-controlled pairs' losses."""
 
 
 class OptimizerSettings(Settings):
@@ -53,6 +89,15 @@ class OptimizerSettings(Settings):
     """The largest gradient norm."""
     tokens_per_micro_batch: int = Field(4096, ge=1)
     """Padded tokens computed at once; changes memory and time, not the update."""
+    logits_per_chunk: int = Field(1024, ge=1)
+    """Counted tokens whose logits are held at once; what exceeds them is computed again in the backward pass."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: matrix products in bfloat16, weights, sums and updates in float32; for processors that have it."""
+    activation_checkpointing: bool = False
+    """Keep only each layer's input and compute the rest again in the backward pass: less memory, about a third more time."""
+    lora: LoraSettings = LoraSettings()
+    report_to: tuple[str, ...] = ()
+    """Trackers that also get the logged figures: "tensorboard", "wandb", "trackio"; each needs its package."""
     threads: int = Field(0, ge=0)
     """Processor threads; 0: all. Trainings of few threads run side by side."""
     checkpoint_every: int = Field(250, ge=1)
@@ -68,3 +113,6 @@ class PreferenceSettings(OptimizerSettings):
     """Passes over the data."""
     beta: float = Field(0.1, gt=0)
     """The strength of the pull towards the reference model."""
+    loss: LossSettings = LossSettings()
+    layout: Literal["auto", "tree", "pairs"] = "auto"
+    """tree: what solutions share is computed once; pairs: each pair as two rows; auto: tree where the model takes it."""

@@ -6,7 +6,9 @@ Knows models, rows and folders; knows no run directory and no recipe as a whole.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,9 @@ from scdpo.solutions.codec import Codec
 from scdpo.solutions.rendering import TreeRow, render
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
-from scdpo.training.collator import Item
+from scdpo.training.adapters import add_adapters, quantization
+from scdpo.training.collator import Item, Layout
+from scdpo.training.layouts import choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
 from scdpo.training.reference import cached_reference
@@ -31,7 +35,7 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 class Training:
     """Where a training's results go and what it is called in logs and cards.
 
-    folder: the model's; log: JSON lines of the training's figures; facts: for the model card.
+    folder: the model's, or its adapters'; log: JSON lines of the training's figures; facts: for the model card.
     """
 
     name: str
@@ -43,11 +47,20 @@ class Training:
 
 def rows_of(
     trees: Sequence[SolutionTree], questions: Mapping[str, str], codec: Codec, context: int
-) -> tuple[list[TreeRow], int]:
-    """The trees as rows, and how many were dropped because one of their solutions exceeds `context` tokens."""
-    rows = [render(tree, codec.prompt(questions[tree.problem]), codec.end_id) for tree in trees]
-    fitting = [row for row in rows if row.longest <= context]
-    return fitting, len(rows) - len(fitting)
+) -> tuple[list[TreeRow], dict[str, int]]:
+    """The trees as rows, and how many were dropped, by reason: what of them exceeds `context` tokens."""
+    rows: list[TreeRow] = []
+    dropped: Counter[str] = Counter()
+    for tree in trees:
+        prompt = codec.prompt(questions[tree.problem])
+        row = render(tree, prompt, codec.end_id)
+        if row.longest <= context:
+            rows.append(row)
+        elif len(prompt) >= context:
+            dropped["prompt too long"] += 1
+        else:
+            dropped["trunk too long" if row.positions[row.trunk[-1]] >= context else "branch too long"] += 1
+    return rows, dict(dropped)
 
 
 def train_sft(
@@ -68,7 +81,8 @@ def train_sft(
     trees = [SolutionTree(str(index), solution) for index, (_, solution) in enumerate(solutions)]
     questions = {str(index): question for index, (question, _) in enumerate(solutions)}
     rows, dropped = rows_of(trees, questions, codec, context)
-    facts = {"solutions": len(rows), "dropped_too_long": dropped, "dropped_unspelled": unspelled}
+    dropped |= {"not spelled by the tokenizer": unspelled} if unspelled else {}
+    facts = {"solutions": len(rows), "dropped": dropped}
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
@@ -82,19 +96,66 @@ def train_preference(
     cache: Path,
     training: Training,
     report: Report = lambda done, total: None,
+    trust_remote_code: bool = False,
 ) -> dict[str, Any]:
     """DPO from the model in `reference_folder`, which is also the frozen reference, on every pair of the trees.
 
-    Returns facts of the training. Raises ModelError as `train_sft` does.
+    With adapters, the reference is the same model with these switched off. Returns facts of the training. Raises ModelError
+    as `train_sft` does.
     """
-    rows, dropped = rows_of(trees, questions, codec, context)
-    rows = [row for row in rows if row.pairs]
-    model = load_model(reference_folder)
-    budget = settings.tokens_per_micro_batch
-    reference = cached_reference(cache, fingerprint(reference_folder), model, rows, budget)
-    items = [Item(row, values) for row, values in zip(rows, reference, strict=True)]
-    facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped_too_long": dropped}
-    return train(model, items, PreferenceObjective(settings.beta), codec, settings, training, facts, report)
+    model = load_trainable(reference_folder, settings, training.seed, trust_remote_code)
+    items, layout, facts = with_reference(model, reference_folder, trees, questions, codec, settings, context, cache)
+    objective = PreferenceObjective(settings.beta, settings.loss, layout)
+    return train(model, items, objective, codec, settings, training, facts, report)
+
+
+def with_reference(
+    model: Any,
+    reference_folder: Path,
+    trees: Sequence[SolutionTree],
+    questions: Mapping[str, str],
+    codec: Codec,
+    settings: PreferenceSettings,
+    context: int,
+    cache: Path,
+    report: Report = lambda done, total: None,
+) -> tuple[list[Item], Layout, dict[str, Any]]:
+    """The trees that have pairs and fit, with their reference log-probs; the layout that the model takes; and the facts: counts,
+    what was dropped by reason, and a note where the layout is not the one to be expected."""
+    fitting, dropped = rows_of(trees, questions, codec, context)
+    rows = [row for row in fitting if row.pairs]
+    dropped |= {"no pairs": len(fitting) - len(rows)} if len(rows) < len(fitting) else {}
+    facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped": dropped}
+    if not rows:
+        return [], "tree", facts
+    to_own_device(model)
+    key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
+    layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
+    with precision_context(settings, model.device.type):
+        values = cached_reference(cache, key, model, rows, settings.tokens_per_micro_batch, layout, report)
+    items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
+    return items, layout, facts | {"layout": layout} | ({"note": note} if note else {})
+
+
+def load_trainable(path: str | Path, settings: OptimizerSettings, seed: int, trust_remote_code: bool = False) -> Any:
+    """A model, with fresh adapters where the settings ask for them. Raises ModelError."""
+    model = load_model(path, quantization(settings.lora), trust_remote_code)
+    return add_adapters(model, settings.lora, path, seed) if settings.lora.rank else model
+
+
+def to_own_device(model: Any) -> None:
+    """Move the model to where this process computes; quantized ones are there already."""
+    from accelerate import PartialState
+
+    if not getattr(model, "is_quantized", False):
+        model.to(PartialState().device)
+
+
+def precision_context(settings: OptimizerSettings, device: str) -> Any:
+    """Autocast to bfloat16 where the settings ask for it."""
+    import torch
+
+    return torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 def train(
@@ -111,7 +172,7 @@ def train(
 
     Returns `data_facts` with those of the training; they are the log's last line and in the model card.
     """
-    from transformers import TrainingArguments
+    from accelerate import PartialState
 
     from scdpo.training.optimizer import MuonWithAdamW
     from scdpo.training.plan import plan_steps
@@ -119,45 +180,73 @@ def train(
 
     if not items:
         raise ModelError(f"{training.name}: nothing to train on; sample more problems or raise the attempt limits")
-    steps = plan_steps(items, settings.batch, settings.epochs, settings.tokens_per_micro_batch, training.seed)
+    to_own_device(model)
+    layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
+    processes = PartialState()
+    steps = plan_steps(
+        items,
+        settings.batch,
+        settings.epochs,
+        settings.tokens_per_micro_batch,
+        training.seed,
+        layout,
+        processes.num_processes,
+    )
     checkpoints = training.folder.with_name(training.folder.name + ".checkpoints")
-    arguments = TrainingArguments(
+    trainer = TreeTrainer(
+        model,
+        steps,
+        objective,
+        training_arguments(model, settings, training, len(steps), checkpoints),
+        callbacks=[ReportSteps(report)],
+        optimizer=MuonWithAdamW(model, settings) if settings.optimizer == "muon" else None,
+        chunk=settings.logits_per_chunk,
+    )
+    with processes.main_process_first():
+        checkpoint = last_whole_checkpoint(checkpoints)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
+    facts = {**data_facts, "steps": len(steps), **losses}
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if processes.num_processes > 1 else None
+    if processes.is_main_process:
+        training.log.parent.mkdir(parents=True, exist_ok=True)
+        training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
+        save_model(model, codec.tokenizer, training.folder, card(training, facts), state)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    processes.wait_for_everyone()
+    return facts
+
+
+def training_arguments(model: Any, settings: OptimizerSettings, training: Training, steps: int, checkpoints: Path) -> Any:
+    """The settings in the words of transformers' Trainer."""
+    from transformers import TrainingArguments
+
+    if "tensorboard" in settings.report_to:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(training.log.with_suffix("") / "tensorboard")
+    return TrainingArguments(
         output_dir=str(checkpoints),
-        max_steps=len(steps),
+        run_name=training.name,
+        max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=settings.lr,
         lr_scheduler_type=SCHEDULES[settings.schedule],
-        warmup_steps=round(settings.warmup * len(steps)),
+        warmup_steps=round(settings.warmup * steps),
         max_grad_norm=settings.clip,
         adam_beta2=settings.beta2,
         weight_decay=settings.weight_decay,
         seed=training.seed % 2**32,
         save_steps=settings.checkpoint_every,
         save_total_limit=1,
-        logging_steps=max(1, len(steps) // 50),
+        logging_steps=max(1, steps // 50),
         remove_unused_columns=False,
-        report_to=[],
+        report_to=list(settings.report_to),
+        bf16=settings.precision == "bfloat16",
+        gradient_checkpointing=settings.activation_checkpointing,
         disable_tqdm=True,
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type != "cpu",
     )
-    trainer = TreeTrainer(
-        model,
-        steps,
-        objective,
-        arguments,
-        callbacks=[ReportSteps(report)],
-        optimizer=MuonWithAdamW(model, settings) if settings.optimizer == "muon" else None,
-    )
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    training.log.parent.mkdir(parents=True, exist_ok=True)
-    losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
-    facts = {**data_facts, "steps": len(steps), **losses}
-    training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
-    save_model(model.cpu(), codec.tokenizer, training.folder, card(training, facts))
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return facts
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

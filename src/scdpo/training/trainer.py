@@ -6,6 +6,7 @@ minimised are ours (plan, collator, objectives).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, SequentialSampler
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from scdpo.errors import ModelError
+from scdpo.training.log_probs import MODEL_INPUTS, forward_counts
 from scdpo.training.objectives import Objective
 from scdpo.training.plan import Step
 
@@ -24,8 +27,8 @@ from scdpo.training.plan import Step
 class TreeTrainer(Trainer):
     """Trains `model` on planned `steps` (see plan_steps), one optimizer update a step.
 
-    A step's micro-batches are computed one after the other and normalised by the whole step's units, so any split gives the
-    same update. Raises ModelError where the loss is not finite.
+    A step's micro-batches are computed one after the other, or by several processes side by side, and normalised by the whole
+    step's units, so any split gives the same update. Raises ModelError, naming the tree, where a loss is not finite.
     """
 
     def __init__(
@@ -36,48 +39,82 @@ class TreeTrainer(Trainer):
         args: TrainingArguments,
         callbacks: Sequence[TrainerCallback] = (),
         optimizer: torch.optim.Optimizer | None = None,
+        chunk: int = 1024,
     ) -> None:
         self.objective: Objective = objective
         self.figures: dict[str, list[Tensor]] = defaultdict(list)
         self.planned = PlannedSteps(steps)
+        self.chunk = chunk
         super().__init__(
-            model=model,
-            args=args,
-            data_collator=self._collate,  # type: ignore[arg-type]  # one item, a step, becomes a list of micro-batches
-            train_dataset=self.planned,
-            callbacks=list(callbacks),
-            optimizers=(optimizer, None),
+            model=model, args=args, train_dataset=self.planned, callbacks=list(callbacks), optimizers=(optimizer, None)
         )
         self.remove_callback(PrinterCallback)
 
-    def _collate(self, steps: Sequence[Step]) -> list[dict[str, Tensor]]:
-        return [self.objective.collate(items) for step in steps for items in step]
+    def train(self, *args: Any, **options: Any) -> Any:
+        with forward_counts(self.model, self.chunk):
+            return super().train(*args, **options)
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
-        return SequentialSampler(self.planned)  # the plan has shuffled
+    def get_train_dataloader(self) -> DataLoader:
+        """Every process gets every step, in the plan's order, and takes its own micro-batches."""
+        return DataLoader(self.planned, collate_fn=self._own_part)
 
-    def training_step(self, model: Any, inputs: list[dict[str, Tensor]], num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
+    def _own_part(self, steps: Sequence[Step]) -> dict[str, Any]:
+        """This process' micro-batches of the one step. A process for which none is left repeats another's with no weight,
+        because the processes wait for each other's forward passes."""
+        (step,) = steps
+        count, own = self.args.world_size, self.args.process_index
+        rounds = range(-(-len(step) // count))
+        places = [number * count + own for number in rounds]
+        micro_batches = [
+            {"batch": self.objective.collate(step[min(place, len(step) - 1)]), "weight": float(place < len(step))}
+            for place in places
+        ]
+        return {
+            "micro_batches": micro_batches,
+            "units": sum(self.objective.units(item) for micro_batch in step for item in micro_batch),
+        }
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
         model.train()
-        micro_batches: Any = self._prepare_inputs(inputs)  # type: ignore[arg-type]  # it takes nested lists too
-        units = sum(self.objective.units(batch) for batch in micro_batches)
+        inputs = self._prepare_inputs(inputs)
+        micro_batches = inputs["micro_batches"]
         total = torch.zeros((), device=self.args.device)
-        for batch in micro_batches:
-            with self.compute_loss_context_manager():
-                loss, figures = self.objective.loss(model, batch)
-            loss = loss / units
-            self.accelerator.backward(loss)
-            total += loss.detach()
-            for name, values in figures.items():
-                self.figures[name].append(values.detach())
+        computed: list[tuple[Tensor, Sequence[str]]] = []
+        for number, (batch, weight) in enumerate((part["batch"], part["weight"]) for part in micro_batches):
+            is_last = number + 1 == len(micro_batches)
+            self.accelerator.gradient_state._set_sync_gradients(is_last)  # DeepSpeed updates when told so
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    tokens = model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})
+                    losses, figures = self.objective.losses(tokens, batch)
+                loss = weight * losses.sum() / inputs["units"]
+                self.accelerator.backward(loss * self.args.world_size)  # processes' gradients are averaged
+            if weight:
+                total += loss.detach()
+                computed.append((losses.detach(), batch["names"]))
+                for name, values in figures.items():
+                    self.figures[name].append(values.detach())
+        total = self.accelerator.reduce(total)
         if not math.isfinite(total.item()):
-            raise ModelError(f"the loss is {total.item()} at step {self.state.global_step + 1}; lower the learning rate")
+            self._refuse(total.item(), computed)
         return total
 
+    def _refuse(self, total: float, computed: Sequence[tuple[Tensor, Sequence[str]]]) -> None:
+        """Raises ModelError with the tree that the first loss beyond numbers comes from."""
+        units = ((name, value) for losses, names in computed for name, value in zip(names, losses.tolist(), strict=True))
+        tree = next((f" (tree {name})" for name, value in units if not math.isfinite(value)), "")
+        step = self.state.global_step + 1
+        raise ModelError(f"the loss is {total} at step {step}{tree}; lower the learning rate, or look at that tree")
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self.figures and "loss" in logs:
-            means = {name: torch.cat(values) for name, values in self.figures.items()}
-            logs |= {name: round(values.mean().item(), 6) for name, values in means.items() if len(values)}
+        if "loss" in logs:
+            own = {name: torch.cat(values) for name, values in self.figures.items()}
+            sums = gather_object([{name: (values.sum().item(), len(values)) for name, values in own.items()}])
             self.figures.clear()
+            for name in dict.fromkeys(name for part in sums for name in part):
+                parts = [part[name] for part in sums if name in part]
+                if count := sum(length for _, length in parts):
+                    logs[name] = round(sum(value for value, _ in parts) / count, 6)
         super().log(logs, start_time)
 
 

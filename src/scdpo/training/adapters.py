@@ -1,0 +1,96 @@
+"""LoRA and QLoRA adapters by PEFT: put on a model, found in a folder, and merged into the weights again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scdpo.errors import ModelError
+from scdpo.training.settings import LoraSettings
+
+ADAPTER_FILE = "adapter_config.json"
+
+
+def quantization(settings: LoraSettings) -> Any:
+    """How a model's frozen weights are to be loaded (transformers' quantization_config), None for as they are.
+
+    Raises ModelError where bitsandbytes is not installed.
+    """
+    if not settings.quantize:
+        return None
+    from importlib.util import find_spec
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(f'quantize = "{settings.quantize}" needs bitsandbytes; install it with pip install "scdpo[qlora]"')
+    if settings.quantize == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+    )
+
+
+def add_adapters(model: Any, settings: LoraSettings, base: str | Path, seed: int) -> Any:
+    """The model with fresh adapters that change nothing yet; only they are trained. base: where the model lies.
+
+    Raises ModelError where the model has none of the target modules.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    targets = "all-linear" if settings.targets == ("all-linear",) else list(settings.targets)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # PEFT divides it by the rank; fractions are fine
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        base_model_name_or_path=str(base),
+    )
+    if settings.quantize:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            adapted = get_peft_model(model, config)
+        except ValueError as error:
+            raise ModelError(f"no adapters for these targets: {str(error).splitlines()[0]}; set lora.targets") from error
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    return adapted
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds adapters in the place of a model."""
+    return (folder / ADAPTER_FILE).is_file()
+
+
+def base_of(adapter: Path) -> Path | str:
+    """The model that adapters belong to: as recorded, or, where a run was moved, the folder of that name beside them.
+
+    Raises ModelError where neither is there.
+    """
+    recorded = str(json.loads((adapter / ADAPTER_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
+    beside = adapter.resolve().parent / Path(recorded).name
+    if Path(recorded).expanduser().is_dir():
+        return Path(recorded).expanduser()
+    if recorded and beside.is_dir() and beside != adapter.resolve():
+        return beside
+    if recorded.count("/") == 1 and not recorded.startswith((".", "~", "/")):
+        return recorded  # a hub name
+    raise ModelError(f'{adapter}: its base model "{recorded}" is not there; give it with --base')
+
+
+def merged(model: Any, adapter: Path) -> Any:
+    """The model (of full precision) with the folder's adapters added into its weights. Raises ModelError."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ModelError(f"{adapter}: {str(error).strip().splitlines()[0]}; is this the adapters' base model?") from error
