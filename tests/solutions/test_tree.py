@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdpo.solutions.rendering import render
+from scdpo.solutions.rendering import apart, render
 from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.tree import SolutionTree
 from tests.conftest import CORRECT, make_tree
@@ -87,7 +87,6 @@ def test_chosen_and_rejected_share_the_kept_ids(tree):
             assert row.positions[side[0]] == first
             assert row.predictors[side[0]] == first - 1
             assert row.shared[side[0]] <= first
-        assert row.shared[pair.rejected[0]] == first
         assert branch.is_step_controlled == (branch.fork > 0)
 
 
@@ -100,3 +99,26 @@ def test_a_row_by_hand():
     assert row.predictors == (-1, 0, 1, 2, 3, 4, 3, 6, 7)
     assert (row.pairs[0].chosen, row.pairs[0].rejected) == ((4, 5), (6, 7, 8))
     assert row.trunk == (2, 3, 4, 5)
+
+
+def test_what_a_branch_says_alike_is_computed_once():
+    """Trunk 11 | 12 13, a branch 12 14 after the first step: the 12 stands once and counts on both sides."""
+    row = render(make_tree([[11], [12, 13]], [(1, [[12, 14]])]), (1, 2), END)
+    assert row.ids == (1, 2, 11, 12, 13, END, 14, END)
+    assert row.positions == (0, 1, 2, 3, 4, 5, 4, 5)
+    assert row.shared[6:] == (4, 4)
+    assert row.predictors[6:] == (3, 6)
+    assert (row.pairs[0].chosen, row.pairs[0].rejected) == ((3, 4, 5), (3, 6, 7))
+
+
+@given(tree=TREES)
+def test_a_pair_apart_is_its_two_solutions(tree):
+    """Each side of a pair as a plain row: prompt, kept steps, its own end; the counted tokens are those of the pair."""
+    prompt = (1, 2, 3)
+    row = render(tree, prompt, END)
+    for branch, pair in zip(tree.branches, row.pairs, strict=True):
+        chosen, rejected = apart(row, pair)
+        assert chosen.ids == (*prompt, *tree.trunk.ids, END)
+        assert rejected.ids == (*prompt, *tree.whole(branch).ids, END)
+        assert [chosen.ids[i] for i in chosen.trunk] == [row.ids[i] for i in pair.chosen]
+        assert [rejected.ids[i] for i in rejected.trunk] == [row.ids[i] for i in pair.rejected]

@@ -222,6 +222,8 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
     """The settings in the words of transformers' Trainer."""
     from transformers import TrainingArguments
 
+    names = TrainingArguments.__dataclass_fields__
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(training.log.with_suffix("") / "tensorboard")
     return TrainingArguments(
@@ -242,7 +244,7 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
         remove_unused_columns=False,
         report_to=list(settings.report_to),
         bf16=settings.precision == "bfloat16",
-        gradient_checkpointing=settings.activation_checkpointing,
+        **{checkpointing: settings.activation_checkpointing},
         disable_tqdm=True,
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type != "cpu",
