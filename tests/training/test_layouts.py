@@ -1,4 +1,4 @@
-"""Whole trees and pairs apart give the same loss and gradients, for any tree and each family; models that cannot are found out."""
+"""Whole trees and pairs apart give the same loss and gradients; models that take no trees are found out."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_a_model_that_takes_no_4d_mask_gets_pairs(option):
     assert layout == "pairs"
     assert "takes no 4-D attention mask" in note
     assert choose_layout(model, row, "pairs") == ("pairs", "")
-    with pytest.raises(ModelError, match='set training.layout to "pairs"'):
+    with pytest.raises(ModelError, match=r'set training\.layout to "pairs"'):
         choose_layout(model, row, "tree")
 
 

@@ -16,6 +16,7 @@ PACKAGES = (
     "torch",
     "transformers",
     "accelerate",
+    "peft",
     "tokenizers",
     "safetensors",
     "numpy",

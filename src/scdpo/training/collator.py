@@ -50,10 +50,10 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
             if layout == "pairs":
                 chosen, rejected = apart(item.row, pair)
                 ends = (chosen, chosen.trunk), (rejected, rejected.trunk)
-            for side, (row, counted) in zip(sides, ends, strict=True):
+            for side, (row, indices) in zip(sides, ends, strict=True):
                 if layout == "pairs":
                     rows.append(row)
-                sides[side].append([(len(rows) - 1, index) for index in counted])
+                sides[side].append([(len(rows) - 1, index) for index in indices])
     counted = sorted({token for side in sides.values() for tokens in side for token in tokens})
     places = {token: index for index, token in enumerate(counted)}
     batch = place(rows, counted)

@@ -35,7 +35,7 @@ def hinge_loss(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 
 
 def keep_positive(chosen: Tensor, weight: float) -> Tensor:
-    """DPO-Positive (Pal et al., arXiv 2402.13228, Eq. 3): a chosen log-ratio below 0 counts `weight` times more against itself."""
+    """DPO-Positive (Pal et al., arXiv 2402.13228, Eq. 3): what a chosen log-ratio lacks to 0 counts `weight` times more."""
     return chosen - weight * F.relu(-chosen)
 
 

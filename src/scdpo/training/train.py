@@ -120,8 +120,8 @@ def with_reference(
     cache: Path,
     report: Report = lambda done, total: None,
 ) -> tuple[list[Item], Layout, dict[str, Any]]:
-    """The trees that have pairs and fit, with their reference log-probs; the layout that the model takes; and the facts: counts,
-    what was dropped by reason, and a note where the layout is not the one to be expected."""
+    """The trees that have pairs and fit, with their reference log-probs; the layout that the model takes; and the facts:
+    counts, what was dropped by reason, and a note where the layout is not the one to be expected."""
     fitting, dropped = rows_of(trees, questions, codec, context)
     rows = [row for row in fitting if row.pairs]
     dropped |= {"no pairs": len(fitting) - len(rows)} if len(rows) < len(fitting) else {}
@@ -222,8 +222,10 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
     """The settings in the words of transformers' Trainer."""
     from transformers import TrainingArguments
 
-    names = TrainingArguments.__dataclass_fields__
-    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    checkpointing: dict[str, Any] = {
+        f"{'activation' if newer else 'gradient'}_checkpointing": settings.activation_checkpointing
+    }
     if "tensorboard" in settings.report_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(training.log.with_suffix("") / "tensorboard")
     return TrainingArguments(
@@ -244,10 +246,10 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
         remove_unused_columns=False,
         report_to=list(settings.report_to),
         bf16=settings.precision == "bfloat16",
-        **{checkpointing: settings.activation_checkpointing},
         disable_tqdm=True,
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type != "cpu",
+        **checkpointing,
     )
 
 

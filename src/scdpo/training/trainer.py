@@ -74,7 +74,7 @@ class TreeTrainer(Trainer):
             "units": sum(self.objective.units(item) for micro_batch in step for item in micro_batch),
         }
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         model.train()
         inputs = self._prepare_inputs(inputs)
         micro_batches = inputs["micro_batches"]

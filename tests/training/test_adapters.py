@@ -1,0 +1,82 @@
+"""LoRA: fresh adapters change nothing, training moves only them, they are saved, loaded, merged and resumed."""
+
+import json
+
+import pytest
+import torch
+
+from scdpo.errors import ModelError
+from scdpo.training.adapters import add_adapters, is_adapter
+from scdpo.training.model_files import load_model
+from scdpo.training.reference import reference_log_probs
+from scdpo.training.settings import LoraSettings, PreferenceSettings
+from scdpo.training.train import rows_of, train_preference
+from tests.training.conftest import same, training, weights
+
+LORA = PreferenceSettings(beta=0.5, lr=2e-2, epochs=4, batch=8, threads=1, lora=LoraSettings(rank=4, alpha=8))
+
+
+def test_the_reference_is_the_adapter_switched_off(base, trees, questions, story_codec):
+    """One model in memory: with adapters that say something, the reference log-probs are still the base model's."""
+    rows, _ = rows_of(trees, questions, story_codec, 256)
+    plain = load_model(base)
+    expected = reference_log_probs(plain, rows, 4096)
+    adapted = add_adapters(plain, LORA.lora, base, seed=1)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(0.5)
+    assert reference_log_probs(adapted, rows, 4096) == expected
+
+
+def test_adapters_are_trained_saved_loaded_and_merged(base, trees, questions, story_codec, tmp_path):
+    job = training(tmp_path)
+    facts = train_preference(base, trees, questions, story_codec, LORA, 256, tmp_path / "cache", job)
+    first = json.loads(job.log.read_text().splitlines()[0])
+    assert first["loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert facts["last_loss"] < 0.5
+    assert is_adapter(job.folder)
+    assert not (job.folder / "model.safetensors").exists()
+    config = json.loads((job.folder / "adapter_config.json").read_text())
+    assert (config["r"], config["base_model_name_or_path"]) == (4, str(base))
+    merged, before = weights(job.folder), weights(base)
+    changed = {name for name in before if not torch.equal(before[name], merged[name])}
+    assert changed
+    assert all("_proj" in name for name in changed)
+
+
+def test_an_interrupted_lora_training_ends_in_the_same_weights(base, trees, questions, story_codec, tmp_path):
+    settings = LORA.model_copy(update={"checkpoint_every": 3, "lora": LoraSettings(rank=4, dropout=0.1)})
+
+    class Stop(Exception):
+        pass
+
+    def stop_at_eight(done, total):
+        if done == 8:
+            raise Stop
+
+    whole, torn = training(tmp_path, "whole"), training(tmp_path, "torn")
+    cache = tmp_path / "cache"
+    train_preference(base, trees, questions, story_codec, settings, 256, cache, whole)
+    with pytest.raises(Stop):
+        train_preference(base, trees, questions, story_codec, settings, 256, cache, torn, stop_at_eight)
+    train_preference(base, trees, questions, story_codec, settings, 256, cache, torn)
+    assert same(weights(whole.folder), weights(torn.folder))
+
+
+def test_targets_that_the_model_lacks(base):
+    with pytest.raises(ModelError, match=r"set lora\.targets"):
+        add_adapters(load_model(base), LoraSettings(rank=4, targets=("w_pack",)), base, seed=1)
+
+
+def test_a_base_that_was_moved_is_found_beside(base, trees, questions, story_codec, tmp_path):
+    job = training(tmp_path)
+    settings = LORA.model_copy(update={"epochs": 0.1})
+    train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    (tmp_path / "moved").mkdir()
+    for folder in (base, job.folder):
+        folder.rename(tmp_path / "moved" / folder.name)
+    assert weights(tmp_path / "moved" / "m")
+    (tmp_path / "moved" / "base").rename(tmp_path / "gone")
+    with pytest.raises(ModelError, match="give it with --base"):
+        load_model(tmp_path / "moved" / "m")
