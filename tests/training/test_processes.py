@@ -38,7 +38,8 @@ def test_two_processes_give_the_updates_of_one(lora_rank, base, trees, questions
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "job.pickle").write_bytes(pickle.dumps((trees[:9], questions, settings, training(tmp_path))))
     for count in (1, 2):
-        launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(count), "--num_machines", "1"]
+        several = ["--multi_gpu"] if count > 1 else []  # what accelerate calls it; without a GPU it takes gloo
+        launcher = ["-m", "accelerate.commands.launch", *several, "--num_processes", str(count), "--num_machines", "1"]
         launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
         words = [str(tmp_path / "train.py"), str(base), str(tmp_path / "job.pickle"), str(tmp_path / str(count))]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
