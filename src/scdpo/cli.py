@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ STAGE_HELP = {
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 SINGLE = ("fields", "steps", "bench")
 LAUNCHED = ("sft", "train")
+SMOLLM2 = "smollm2-135m"
+SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
 ALONE = ("grade", "steps", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
@@ -88,7 +91,23 @@ def add_bench(commands: Any) -> None:
     text = "answers graded a second, against Math-Verify on the whole text"
     grading = parts.add_parser("grading", help=text, description=f"{text[0].upper()}{text[1:]}.")
     grading.add_argument("--file", help="JSON lines with gold and prediction (whole texts) instead of the made ones")
-    grading.add_argument("--out", metavar="FILE", help="write the figures as JSON")
+    grading.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
+    training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
+    training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")
+    training.add_argument("--model", default=SMOLLM2, help=f"a model's folder or hub name (default: {SMOLLM2}, of its package)")
+    training.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
+    training.add_argument("--trees", type=int, default=4, metavar="N", help="questions an optimizer step (default: 4)")
+    training.add_argument("--branches", type=int, default=2, metavar="N", help="step-controlled pairs a question (default: 2)")
+    training.add_argument("--steps", type=int, default=2, metavar="N", help="steps to measure, after one more (default: 2)")
+    training.add_argument("--tokens", type=int, default=512, metavar="N", help="our tokens a micro-batch (default: 512)")
+    training.add_argument(
+        "--trl-batches", type=int, nargs="+", metavar="N", help="TRL's pairs at once to try (default: 1 2 all)"
+    )
+    training.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of both (default: float32)")
+    training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")
+    training.add_argument("--threads", type=int, default=0, metavar="N", help="of each side (default: the machine's)")
+    training.add_argument("--json", metavar="FILE", help="write the figures as JSON")
 
 
 def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -217,10 +236,15 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.steps import show_steps
 
         show_steps(known.file, known.format, known.field, known.line, known.tokenizer, known.most, console)
-    else:
+    elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 
-        bench_grading(known.file, known.out, console)
+        bench_grading(known.file, known.json, console)
+    else:
+        from scdpo.commands.bench_training import TrainingBench, bench_training
+
+        bench = TrainingBench(**{field.name: getattr(known, field.name) for field in fields(TrainingBench)})
+        bench_training(bench, known.json, console)
 
 
 def quiet_libraries() -> None:

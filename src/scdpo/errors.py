@@ -28,3 +28,7 @@ class RunError(ScdpoError):
 
 class GradingError(ScdpoError):
     """Answers that cannot be read for grading, or a grader that does not start."""
+
+
+class BenchError(ScdpoError):
+    """A bench that cannot be run here."""
