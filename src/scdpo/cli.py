@@ -28,11 +28,11 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
-SINGLE = ("fields", "steps", "bench")
+SINGLE = ("fields", "steps", "merge", "bench")
 LAUNCHED = ("sft", "train")
 SMOLLM2 = "smollm2-135m"
 SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
-ALONE = ("grade", "steps", "bench")
+ALONE = ("grade", "steps", "merge", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("fields", help="list every recipe field with its default and meaning")
     add_grade(commands)
     add_steps(commands)
+    add_merge(commands)
     add_bench(commands)
     for name, command in commands.choices.items():
         if name not in SINGLE:
@@ -83,6 +84,15 @@ def add_steps(commands: Any) -> None:
     steps.add_argument("--line", type=int, metavar="N", help="only the solution on line N of a .jsonl file")
     steps.add_argument("--most", type=int, metavar="N", default=10, help="the most solutions to show (default: 10)")
     steps.add_argument("--tokenizer", metavar="MODEL", help="a model's folder or hub name: forks as its tokens allow them")
+
+
+def add_merge(commands: Any) -> None:
+    text = "add LoRA adapters into their base model, as one plain model"
+    merge = commands.add_parser("merge", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
+    merge.add_argument("adapter", help="a folder with adapters, as models/scdpo of a run with training.lora.rank")
+    merge.add_argument("--out", metavar="DIR", required=True, help="where the merged model goes; a new folder")
+    merge.add_argument("--base", metavar="MODEL", help="folder or hub name of the base (default: as recorded)")
+    merge.add_argument("--trust-remote-code", action="store_true", help="run the modelling code that comes with the base")
 
 
 def add_bench(commands: Any) -> None:
@@ -236,6 +246,10 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.steps import show_steps
 
         show_steps(known.file, known.format, known.field, known.line, known.tokenizer, known.most, console)
+    elif known.command == "merge":
+        from scdpo.commands.merge import merge_adapter
+
+        merge_adapter(known.adapter, known.out, known.base, known.trust_remote_code, console)
     elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 
