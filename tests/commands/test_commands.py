@@ -150,6 +150,6 @@ def test_the_bench_grades_the_same_by_both():
 
 def test_the_bench_reads_a_file(tmp_path, capsys):
     file = write(tmp_path / "in.jsonl", [{"gold": "1", "prediction": "#### 1"}] * 3)
-    assert main(["bench", "grading", "--file", file, "--out", str(tmp_path / "speed.json")]) == 0
+    assert main(["bench", "grading", "--file", file, "--json", str(tmp_path / "speed.json")]) == 0
     assert "in.jsonl" in capsys.readouterr().out
     assert json.loads((tmp_path / "speed.json").read_text())["grading"][0]["items"] == 3

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from scdpo.cli import main
 from scdpo.errors import ModelError
 from scdpo.training.adapters import add_adapters, is_adapter
 from scdpo.training.model_files import load_model
@@ -80,3 +81,21 @@ def test_a_base_that_was_moved_is_found_beside(base, trees, questions, story_cod
     (tmp_path / "moved" / "base").rename(tmp_path / "gone")
     with pytest.raises(ModelError, match="give it with --base"):
         load_model(tmp_path / "moved" / "m")
+
+
+def test_merge_command(base, trees, questions, story_codec, tmp_path, capsys):
+    """The merged model is a plain one, gives what base and adapters give, and wrong folders are named."""
+    job = training(tmp_path)
+    train_preference(base, trees, questions, story_codec, LORA, 256, tmp_path / "cache", job)
+    out = tmp_path / "merged"
+    assert main(["merge", str(job.folder), "--out", str(out)]) == 0
+    assert (out / "model.safetensors").exists()
+    assert not is_adapter(out)
+    assert same(weights(out), weights(job.folder))
+    for words, cure in (
+        ([str(base), "--out", str(tmp_path / "x")], "holds no adapters"),
+        ([str(job.folder), "--out", str(out)], "there already"),
+        ([str(job.folder), "--out", str(tmp_path / "x"), "--base", str(tmp_path / "nowhere")], "no model folder"),
+    ):
+        assert main(["merge", *words]) == 2
+        assert cure in capsys.readouterr().err
