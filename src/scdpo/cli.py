@@ -109,10 +109,11 @@ def add_bench(commands: Any) -> None:
     training.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
     training.add_argument("--trees", type=int, default=4, metavar="N", help="questions an optimizer step (default: 4)")
     training.add_argument("--branches", type=int, default=2, metavar="N", help="step-controlled pairs a question (default: 2)")
-    training.add_argument("--steps", type=int, default=2, metavar="N", help="steps to measure, after one more (default: 2)")
+    training.add_argument("--steps", type=int, default=3, metavar="N", help="steps that count (default: 3)")
+    training.add_argument("--warm-up", type=int, default=2, metavar="N", help="steps before them (default: 2)")
     training.add_argument("--tokens", type=int, default=512, metavar="N", help="our tokens a micro-batch (default: 512)")
     training.add_argument(
-        "--trl-batches", type=int, nargs="+", metavar="N", help="TRL's pairs at once to try (default: 1 2 all)"
+        "--trl-batches", type=int, nargs="+", metavar="N", help="TRL's pairs at once to try (default: 1, 2, half and all of a step's)"
     )
     training.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of both (default: float32)")
     training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")

@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from scdpo.cli import main
 from scdpo.problems.stories import ITEMS, NAMES
 
 SMALL = {
@@ -62,3 +63,11 @@ def small_options(easy_problems):
     """Command-line words that make the quickstart a run of seconds."""
     fields = SMALL | {"problems.source": str(easy_problems)}
     return [word for name, value in fields.items() for word in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, small_options):
+    """A run with one worker, never interrupted. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("run") / "one"
+    assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
+    return folder

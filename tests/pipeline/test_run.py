@@ -37,14 +37,6 @@ def same_results(first: Path, second: Path) -> bool:
     return results[0] == results[1]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, small_options):
-    """A run with one worker, never interrupted."""
-    folder = tmp_path_factory.mktemp("run") / "one"
-    assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
-    return folder
-
-
 def test_a_run_leaves_its_results(finished):
     results = json.loads((finished / "results.json").read_text())
     assert set(results["models"]) == {"sft", "rft", "dpo", "dpo-data-equal", "scdpo"}

@@ -8,6 +8,8 @@ import torch
 from scdpo.cli import main
 from scdpo.errors import ModelError
 from scdpo.training.adapters import add_adapters, is_adapter
+from scdpo.training.collator import Item, collate_pairs
+from scdpo.training.log_probs import is_plain, token_log_probs
 from scdpo.training.model_files import load_model
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.settings import LoraSettings, PreferenceSettings
@@ -99,3 +101,20 @@ def test_merge_command(base, trees, questions, story_codec, tmp_path, capsys):
     ):
         assert main(["merge", *words]) == 2
         assert cure in capsys.readouterr().err
+
+
+def test_adapters_on_the_output_layer_count(base, trees, questions, story_codec):
+    """An output layer with adapters is asked as a whole, not only for its own weights."""
+    rows, _ = rows_of(trees, questions, story_codec, 256)
+    model = add_adapters(load_model(base), LoraSettings(rank=4, targets=("lm_head",)), base, seed=1)
+    layer = model.get_output_embeddings()
+    assert not is_plain(layer)
+    batch = collate_pairs([Item(row) for row in rows[:3]])
+    before = token_log_probs(model, batch)
+    before.sum().backward()
+    up = next(parameter for name, parameter in model.named_parameters() if "lora_B" in name)
+    assert up.grad.abs().sum() > 0
+    with torch.no_grad():
+        up.normal_()
+        assert (token_log_probs(model, batch) - before).abs().max() > 0.01
+        assert torch.allclose(token_log_probs(model, batch), token_log_probs(model, batch, chunk=5), atol=1e-5)

@@ -11,7 +11,7 @@ from scdpo.training.log_probs import token_log_probs
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.scratch import make_model
-from scdpo.training.settings import ModelSettings
+from scdpo.training.settings import LossSettings, ModelSettings
 from tests.conftest import CORRECT, WRONG
 
 BETA = 0.3
@@ -34,10 +34,22 @@ def pair_texts(tree: SolutionTree) -> list[tuple[str, str, str]]:
     return [(text, tree.trunk.text[len(text) :], branch.text) for text, branch in zip(kept, tree.branches, strict=True)]
 
 
+NAIVE = {0: (0,), 2: (0,), 4: (0,)}
+FORKED = {0: (1, 2), 2: (1,), 4: (2,)}
+
+
 @pytest.mark.parametrize(
-    "forks", [{0: (0,), 2: (0,), 4: (0,)}, {0: (1, 2), 2: (1,), 4: (2,)}], ids=["naive", "kept steps in TRL's prompt"]
+    ("forks", "theirs", "ours"),
+    [
+        pytest.param(NAIVE, {}, {}, id="naive"),
+        pytest.param(FORKED, {}, {}, id="kept steps in TRL's prompt"),
+        pytest.param(FORKED, {"loss_type": ["hinge"]}, {"kind": "hinge"}, id="hinge"),
+        pytest.param(FORKED, {"loss_type": ["ipo"]}, {"kind": "ipo", "length_normalised": True}, id="ipo"),
+        pytest.param(FORKED, {"loss_type": ["sigmoid_norm"]}, {"length_normalised": True}, id="length-normalised"),
+    ],
 )
-def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
+def test_equal_to_trl(forks, theirs, ours, story_problems, story_codec, tmp_path):
+    """The loss and its gradient."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -60,6 +72,7 @@ def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
+        **theirs,
     )
     trainer = DPOTrainer(
         model=policy,
@@ -70,19 +83,23 @@ def test_equal_to_trl(forks, story_problems, story_codec, tmp_path):
     )
     trainer.model.eval()
     batch = next(iter(trainer.get_train_dataloader()))
-    with torch.no_grad():
-        theirs = trainer.compute_loss(trainer.model, batch).item()
+    their_loss = trainer.compute_loss(trainer.model, batch)
+    their_gradient = gradient(their_loss, policy)
 
     rendered = [render(tree, story_codec.prompt(question), story_codec.end_id) for question, tree in trees]
     values = reference_log_probs(reference, rendered, token_budget=512)
-    items = [Item(row, value) for row, value in zip(rendered, values, strict=True)]
-    with torch.no_grad():
-        batch_of_ours = collate_pairs(items)
-        losses, _ = PreferenceObjective(BETA).losses(token_log_probs(policy, batch_of_ours), batch_of_ours)
-        ours = losses.mean().item()
+    batch_of_ours = collate_pairs([Item(row, value) for row, value in zip(rendered, values, strict=True)])
+    objective = PreferenceObjective(BETA, LossSettings(**ours))
+    our_loss = objective.losses(token_log_probs(policy, batch_of_ours), batch_of_ours)[0].mean()
 
     counted = sum(len(pair.chosen) + len(pair.rejected) for row in rendered for pair in row.pairs)
     assert batch["completion_mask"].sum().item() == counted, "TRL counts the same tokens"
     # Both are float32 sums of up to 400 nats; one token more or less would change the loss a thousand times as much.
-    assert ours == pytest.approx(theirs, rel=1e-4)
-    assert abs(ours - 0.693147) > 1e-3, "the models differ, so the loss says something"
+    assert our_loss.item() == pytest.approx(their_loss.item(), rel=1e-4)
+    assert (gradient(our_loss, policy) - their_gradient).norm() <= 1e-4 * their_gradient.norm()
+    assert their_gradient.norm() > 0
+    assert abs(our_loss.item() - 0.693147) > 1e-3, "the models differ, so the loss says something"
+
+
+def gradient(loss: torch.Tensor, model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])

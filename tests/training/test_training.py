@@ -18,7 +18,7 @@ from scdpo.training.plan import fill, plan_steps, split
 from scdpo.training.reference import cached_reference, reference_log_probs
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
-from scdpo.training.train import last_whole_checkpoint, rows_of, train_preference, train_sft
+from scdpo.training.train import last_whole_checkpoint, prepare_trackers, rows_of, train_preference, train_sft
 from scdpo.training.trainer import TreeTrainer
 from tests.conftest import CORRECT, make_tree
 from tests.training.conftest import SIZES, same, training, weights
@@ -229,3 +229,23 @@ def test_a_model_is_looked_at_before_a_run(base, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors"):
         check_model(torn)
+
+
+def test_figures_go_to_tensorboard(base, trees, questions, story_codec, tmp_path):
+    """By the library's own callback, into the run; both kinds of pairs apart."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = PreferenceSettings(lr=1e-3, epochs=1, batch=8, threads=1, report_to=("tensorboard",))
+    job = replace(training(tmp_path), log=tmp_path / "logs" / "m.jsonl")
+    train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    events = EventAccumulator(str(job.log.with_suffix("") / "tensorboard")).Reload()
+    logged = [json.loads(line) for line in job.log.read_text().splitlines()][:-1]
+    for figure in ("naive/rewards/margin", "step-controlled/rewards/margin", "log_probs/chosen"):
+        written = [event.value for event in events.Scalars(f"train/{figure}")]
+        assert written == pytest.approx([entry[figure] for entry in logged if figure in entry], rel=1e-5)
+
+
+def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="install it with pip install trackio"):
+        prepare_trackers(("trackio",), tmp_path)

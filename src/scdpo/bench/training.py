@@ -21,11 +21,13 @@ from scdpo.errors import BenchError
 Report = Callable[[str], None]
 ROOM = 0.95
 """The share of the free memory that a setting may be expected to fill."""
+PATIENCE = 20
+"""Seconds that a side has to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How one side fared: pairs computed at once (0: ours), the steps after the first, and why there are none."""
+    """How one side fared: pairs computed at once (0: ours), the steps after the warm-up, and why there are none."""
 
     pairs_a_forward: int
     steps: tuple[StepFigures, ...] = ()
@@ -78,8 +80,8 @@ class Comparison:
         return max(abs(own.loss / theirs.loss - 1) for own, theirs in zip(self.ours.steps, self.trl.steps, strict=True))
 
 
-def compare(job: Job, steps: int, forwards: Sequence[int], report: Report = lambda text: None) -> Comparison:
-    """Train `steps` steps on both sides after one to warm up. job: `steps` + 1 steps of rows.
+def compare(job: Job, warm_up: int, forwards: Sequence[int], report: Report = lambda text: None) -> Comparison:
+    """Train the job's steps on both sides and count all but the first `warm_up` (at least one), in which memory grows.
 
     forwards: TRL's settings to try, in pairs computed at once; such as do not divide a step's pairs, or would not fit the
     memory, are left out. Raises BenchError where a side ends before its time.
@@ -97,12 +99,13 @@ def compare(job: Job, steps: int, forwards: Sequence[int], report: Report = lamb
     best = min((setting for setting in tried if setting.steps), key=lambda setting: setting.seconds).pairs_a_forward
     figures: dict[int, list[StepFigures]] = {0: [], best: []}
     with side(job) as own, side(replace(job, pairs_a_forward=best)) as theirs:
-        for number in range(steps + 1):
+        for number in range(1, len(job.steps) + 1):
             for forward, line in ((0, own), (best, theirs)):
-                report(f"{'warm-up' if not number else f'step {number} of {steps}'}: {'TRL' if forward else 'scdpo'}")
+                report(f"step {number} of {len(job.steps)}: {'TRL' if forward else 'scdpo'}")
                 figures[forward].append(one_step(line))
-    ours, trl = (Setting(forward, tuple(found[1:])) for forward, found in figures.items())
-    return Comparison(pairs, ours, trl, tuple(tried), count_tokens(job))
+    ours, trl = (Setting(forward, tuple(found[warm_up:])) for forward, found in figures.items())
+    counted = replace(job, rows=job.rows[warm_up * job.trees :])
+    return Comparison(pairs, ours, trl, tuple(tried), count_tokens(counted))
 
 
 def expected_memory(tried: Sequence[Setting], forward: int) -> float:
@@ -127,9 +130,10 @@ def side(job: Job) -> Iterator[Connection]:
         receive(line)
         yield line
     finally:
+        line.close()  # the side ends by itself when nobody listens
+        process.join(timeout=PATIENCE)
         process.kill()
         process.join()
-        line.close()
 
 
 def one_step(line: Connection) -> StepFigures:

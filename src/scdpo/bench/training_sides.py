@@ -61,20 +61,23 @@ def run_side(job: Job, line: Connection) -> None:
     warnings.simplefilter("ignore")
     if job.settings.threads:
         torch.set_num_threads(job.settings.threads)
+    from scdpo.training.model_files import load_model
+
     with tempfile.TemporaryDirectory() as folder:
-        trainer = (trl_trainer if job.pairs_a_forward else our_trainer)(job, Path(folder))
-        watch_steps(trainer, line)
+        model = load_model(job.model)
+        before = start_memory()
+        trainer = (trl_trainer if job.pairs_a_forward else our_trainer)(job, model, Path(folder))
+        watch_steps(trainer, before, line)
         try:
             trainer.train()
         except EOFError:  # the bench has what it wants
             return
 
 
-def our_trainer(job: Job, folder: Path) -> Any:
+def our_trainer(job: Job, model: Any, folder: Path) -> Any:
     """TreeTrainer on the rows, with their reference log-probs."""
     from scdpo.training.collator import Item
     from scdpo.training.layouts import choose_layout
-    from scdpo.training.model_files import load_model
     from scdpo.training.objectives import PreferenceObjective
     from scdpo.training.plan import split
     from scdpo.training.reference import reference_log_probs
@@ -82,7 +85,6 @@ def our_trainer(job: Job, folder: Path) -> Any:
     from scdpo.training.trainer import TreeTrainer
 
     settings = job.settings
-    model = load_model(job.model)
     to_own_device(model)
     layout, _ = choose_layout(model, job.rows[0], settings.layout)
     with precision_context(settings, model.device.type):
@@ -93,14 +95,14 @@ def our_trainer(job: Job, folder: Path) -> Any:
     return TreeTrainer(model, steps, objective, arguments(job, model, folder), chunk=settings.logits_per_chunk)
 
 
-def trl_trainer(job: Job, folder: Path) -> Any:
+def trl_trainer(job: Job, model: Any, folder: Path) -> Any:
     """TRL's DPOTrainer on the same pairs in the same order, reference log-probs precomputed."""
     from datasets import Dataset
     from torch.utils.data import SequentialSampler
     from transformers import PrinterCallback
     from trl import DPOConfig, DPOTrainer
 
-    from scdpo.training.model_files import load_model, load_tokenizer
+    from scdpo.training.model_files import load_tokenizer
 
     class OnIds(DPOTrainer):
         """Takes token ids as they are, one after the other, so that both sides train on the very same tokens."""
@@ -111,7 +113,6 @@ def trl_trainer(job: Job, folder: Path) -> Any:
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             return SequentialSampler(pairs)
 
-    model = load_model(job.model)
     pairs = trl_records(job.rows)
     common = arguments(job, model, folder).to_dict()
     known = {name: value for name, value in common.items() if name in DPOConfig.__dataclass_fields__}
@@ -154,8 +155,11 @@ def arguments(job: Job, model: Any, folder: Path) -> Any:
     return training_arguments(model, job.settings, training, len(job.steps), folder / "checkpoints")
 
 
-def watch_steps(trainer: Any, line: Connection) -> None:
-    """Let the trainer wait for a message before each step and send the step's figures after it."""
+def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
+    """Let the trainer wait for a message before each step and send the step's figures after it.
+
+    memory_before: what the process held, in GB, when its model was loaded and nothing else done.
+    """
     from transformers import TrainerCallback
 
     loss_of = trainer.training_step
@@ -168,16 +172,14 @@ def watch_steps(trainer: Any, line: Connection) -> None:
 
     class Watch(TrainerCallback):
         began = 0.0
-        memory_before = 0.0
 
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.memory_before = start_memory()
-            line.send(self.memory_before)
+            line.send(memory_before)
             self.wait()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             seconds = time.perf_counter() - self.began
-            line.send(StepFigures(seconds, sum(losses), peak_memory() - self.memory_before))
+            line.send(StepFigures(seconds, sum(losses), peak_memory() - memory_before))
             losses.clear()
             self.wait()
 

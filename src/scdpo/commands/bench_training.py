@@ -29,15 +29,16 @@ CONTEXT = 2048
 
 @dataclass(frozen=True, slots=True)
 class TrainingBench:
-    """What to measure: the model, the source of worked solutions, trees a step, step-controlled branches a tree, steps, our
-    tokens a micro-batch, TRL's pairs at once to try (none: 1, 2 and a whole step), precision, activation checkpointing,
-    threads of each side (0: the machine's)."""
+    """What to measure: the model, the source of worked solutions, trees a step, step-controlled branches a tree, steps that
+    count and steps before them, our tokens a micro-batch, TRL's pairs at once to try (none: 1, 2, half a step's and all of
+    them), precision, activation checkpointing, threads of each side (0: the machine's)."""
 
     model: str
     data: str
     trees: int
     branches: int
     steps: int
+    warm_up: int
     tokens: int
     trl_batches: list[int] | None
     precision: str
@@ -45,9 +46,9 @@ class TrainingBench:
     threads: int
 
     def __post_init__(self) -> None:
-        low = [name for name in ("trees", "branches", "steps", "tokens") if getattr(self, name) < 1]
+        low = [name for name in ("trees", "branches", "steps", "warm_up", "tokens") if getattr(self, name) < 1]
         if low or min(self.trl_batches or [1]) < 1 or self.threads < 0:
-            raise BenchError(f"--{(low or ['trl-batches and --threads'])[0]} must be at least 1")
+            raise BenchError(f"--{(low or ['trl-batches and --threads'])[0].replace('_', '-')} must be at least 1")
 
 
 def bench_training(bench: TrainingBench, out: str | None, console: Console) -> None:
@@ -56,7 +57,7 @@ def bench_training(bench: TrainingBench, out: str | None, console: Console) -> N
         raise BenchError("this bench needs TRL; install it with pip install trl")
     model = model_path(bench.model)
     codec = Codec(load_tokenizer(model), prompt_template(bench.data))
-    rows = paper_rows(worked_problems(bench), codec, bench.trees * (bench.steps + 1), bench.branches, CONTEXT)
+    rows = paper_rows(worked_problems(bench), codec, bench.trees * (bench.warm_up + bench.steps), bench.branches, CONTEXT)
     settings = PreferenceSettings(
         lr=1e-5,
         warmup=0,
@@ -68,11 +69,12 @@ def bench_training(bench: TrainingBench, out: str | None, console: Console) -> N
         threads=bench.threads,
     )
     pairs = bench.trees * (1 + bench.branches)
-    forwards = bench.trl_batches or [1, 2, pairs]
+    forwards = bench.trl_batches or [1, 2, pairs // 2, pairs]
     if not any(pairs % forward == 0 for forward in forwards):
         raise BenchError(f"--trl-batches: none divides the {pairs} pairs of a step")
     with console.status("starting") as status:
-        comparison = compare(Job(model, tuple(rows), bench.trees, settings), bench.steps, forwards, status.update)
+        report = status.update if console.is_terminal else console.print
+        comparison = compare(Job(model, tuple(rows), bench.trees, settings), bench.warm_up, forwards, report)
     print_comparison(comparison, bench, console)
     if out:
         figures = as_json(comparison, bench)
@@ -96,7 +98,7 @@ def worked_problems(bench: TrainingBench) -> list[Problem]:
     """Problems with worked solutions; of a generator as many as could be needed, with some to spare."""
     if bench.data not in GENERATORS:
         return read_source(bench.data)[0]
-    count = 2 * bench.trees * (bench.steps + 1) * (2 + bench.branches)
+    count = 2 * bench.trees * (bench.warm_up + bench.steps) * (2 + bench.branches)
     return [problem for _, problem in itertools.islice(GENERATORS[bench.data](0), count)]
 
 
@@ -108,16 +110,16 @@ def print_comparison(comparison: Comparison, bench: TrainingBench, console: Cons
         f"{tokens.counted:,.0f} need logits\n"
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("", "s a step", "pairs a second", "peak memory over start, GB"):
+    for column in ("", "pairs at once", "steps", "s a step", "pairs a second", "peak GB over start"):
         table.add_column(column, justify="left" if not column else "right")
     for setting in comparison.tried:
-        if setting.note:
-            table.add_row(f"TRL, {at_once(setting)}", setting.note, "", "")
-        else:
-            add_row(table, f"TRL, {at_once(setting)}, one step", setting, comparison.pairs)
-    add_row(table, f"TRL, {at_once(comparison.trl)}", comparison.trl, comparison.pairs)
+        add_row(table, "TRL, tried", setting, comparison.pairs)
+    add_row(table, "TRL, fastest", comparison.trl, comparison.pairs)
     add_row(table, "scdpo", comparison.ours, comparison.pairs)
     console.print(table)
+    for setting in comparison.tried:
+        if setting.note:
+            console.print(f"TRL, {at_once(setting)}: {setting.note}")
     ratios = comparison.speed_ratios
     console.print(
         f"\nscdpo over TRL's fastest setting: {comparison.speed_ratio:.2f} times the pairs a second "
@@ -134,7 +136,9 @@ def print_comparison(comparison: Comparison, bench: TrainingBench, console: Cons
 
 
 def add_row(table: Table, name: str, setting: Setting, pairs: int) -> None:
-    table.add_row(name, f"{setting.seconds:.1f}", f"{pairs / setting.seconds:.2f}", f"{setting.peak:.2f}")
+    if setting.steps:
+        figures = f"{setting.seconds:.1f}", f"{pairs / setting.seconds:.2f}", f"{setting.peak:.2f}"
+        table.add_row(name, str(setting.pairs_a_forward or ""), str(len(setting.steps)), *figures)
 
 
 def at_once(setting: Setting) -> str:

@@ -87,13 +87,14 @@ def stacked_bars(rows: Mapping[str, Mapping[str, int]], kinds: Sequence[str], ti
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """Lines over training steps, one a model, with a legend; the first axis is the share of the training that is done."""
+    """Lines over training steps by their names, with a legend; each from its training's start on the left to its end."""
     points_ = [point for line in series.values() for point in line]
     if not points_:
         return ""
     width, height, left, bottom = 460, 230, 52, 44
     low, high = min(y for _, y in points_), max(y for _, y in points_)
     spread = (high - low) or 1.0
+    legend = left
     parts = []
     for part in range(5):
         value = low + spread * part / 4
@@ -106,10 +107,10 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> s
             f"{left + (width - left - 6) * x / last:.1f},{12 + (height - bottom - 12) * (1 - (y - low) / spread):.1f}"
             for x, y in line
         )
-        parts.append(f'<polyline class="line{index}" points="{path}"><title>{escape(LABELS[name])}</title></polyline>')
-        x = left + (0, 80, 250)[index]
-        parts.append(f'<line class="line{index}" x1="{x}" x2="{x + 18}" y1="{height - 12}" y2="{height - 12}"/>')
-        parts.append(f'<text x="{x + 24}" y="{height - 8}">{escape(LABELS[name])}</text>')
+        parts.append(f'<polyline class="line{index}" points="{path}"><title>{escape(name)}</title></polyline>')
+        parts.append(f'<line class="line{index}" x1="{legend}" x2="{legend + 18}" y1="{height - 12}" y2="{height - 12}"/>')
+        parts.append(f'<text x="{legend + 24}" y="{height - 8}">{escape(name)}</text>')
+        legend += 44 + 8 * len(name)
     return _svg(width, height, title, "".join(parts))
 
 

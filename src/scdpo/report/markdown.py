@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from scdpo.problems.step_oracle import ERROR_KINDS
-from scdpo.report.result import LABELS, READING, Result, call, headline, percent, points
+from scdpo.report.result import FALLING, LABELS, READING, Result, call, headline, percent, points
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -44,6 +45,8 @@ def markdown_page(result: Result) -> str:
         table(place_head(result), place_rows(result)) if error_places(result) else f"{UNJUDGED}\n",
         "## Data\n",
         table(["what", "count"], data_rows(result)),
+        f"## Training\n\nMargins and log-probs (nats) as last logged. {FALLING}\n",
+        table(training_head(), training_rows(result)),
         "## Stage times\n",
         table(["stage", "seconds"], [(name, f"{seconds:.0f}") for name, seconds in result.stage_seconds.items()]),
     ]
@@ -137,6 +140,47 @@ def data_rows(result: Result) -> list[tuple[str, str]]:
         ("further naive samples for equal data", forking["further_samples"]),
     ]
     return [(name, str(value)) for name, value in rows]
+
+
+TRAINING_FACTS = {
+    "solutions": "solutions",
+    "trees": "trees",
+    "pairs": "pairs",
+    "dropped": "dropped, by reason",
+    "layout": "layout",
+    "steps": "steps",
+    "first_loss": "first loss",
+    "last_loss": "last loss",
+}
+TRAINING_FIGURES = {
+    "naive/rewards/margin": "margin, naive",
+    "step-controlled/rewards/margin": "margin, step-controlled",
+    "log_probs/chosen": "chosen log-probs",
+    "log_probs/rejected": "rejected log-probs",
+}
+
+
+def training_head() -> list[str]:
+    return ["model", *TRAINING_FACTS.values(), *TRAINING_FIGURES.values()]
+
+
+def training_rows(result: Result) -> list[list[str]]:
+    """The facts of each training, its log's last line, and what was logged last before them."""
+    rows = []
+    for name, log in result.training.items():
+        if log:
+            *logged, facts = log
+            figures = logged[-1] if logged else {}
+            cells = [*(facts.get(key, "") for key in TRAINING_FACTS), *(figures.get(key, "") for key in TRAINING_FIGURES)]
+            rows.append([LABELS[name], *map(shown, cells)])
+    return rows
+
+
+def shown(value: Any) -> str:
+    """A fact as a cell: numbers short, counts by name as a list."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "0"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 UNJUDGED = "The problems carry no truth of their steps, so no step oracle says where and why an answer went wrong."

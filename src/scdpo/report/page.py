@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from importlib import resources
@@ -22,20 +22,12 @@ from scdpo.report.markdown import (
     error_rows,
     place_head,
     place_rows,
+    training_head,
+    training_rows,
 )
-from scdpo.report.result import LABELS, READING, Result, headline
+from scdpo.report.result import FALLING, LABELS, READING, Result, headline
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
-TRAINING_FACTS = {
-    "solutions": "solutions",
-    "trees": "trees",
-    "pairs": "pairs",
-    "dropped": "dropped, by reason",
-    "layout": "layout",
-    "steps": "steps",
-    "first_loss": "first loss",
-    "last_loss": "last loss",
-}
 
 
 def html_page(result: Result) -> str:
@@ -60,7 +52,8 @@ def html_page(result: Result) -> str:
         training_charts="".join(
             f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)
         ),
-        training_table=table(["model", *TRAINING_FACTS.values()], training_rows(result)),
+        falling=escape(FALLING),
+        training_table=table(training_head(), training_rows(result)),
         times_table=table(["stage", "seconds"], [(name, f"{value:.0f}") for name, value in result.stage_seconds.items()]),
         recipe=escape(json.dumps(result.recipe, indent=2, ensure_ascii=False)),
         manifest=escape(json.dumps(result.manifest, indent=2, ensure_ascii=False)),
@@ -70,35 +63,32 @@ def html_page(result: Result) -> str:
 
 
 def training_charts(result: Result) -> list[tuple[str, str]]:
-    """Loss curves, and the reward margins of the preference trainings by kind of pair."""
+    """Loss curves; rewards and log-probs of the preference trainings, and SCDPO's by kind of pair."""
 
-    def series(names: Sequence[str], figure: str) -> dict[str, list[tuple[float, float]]]:
-        logs = {name: [(e["step"], e[figure]) for e in result.training.get(name, ()) if figure in e] for name in names}
-        return {name: line for name, line in logs.items() if line}
+    def curve(name: str, lines: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+        """lines: what a line is called -> (model, figure)."""
+        logs = {
+            label: [(e["step"], e[figure]) for e in result.training.get(model, ()) if figure in e]
+            for label, (model, figure) in lines.items()
+        }
+        return name, curves({label: line for label, line in logs.items() if line}, name)
+
+    def by_arm(figure: str) -> dict[str, tuple[str, str]]:
+        return {LABELS[arm]: (arm, figure) for arm in PREFERENCE_ARMS}
+
+    def by_kind(figure: str) -> dict[str, tuple[str, str]]:
+        return {kind: ("scdpo", f"{kind}/{figure}") for kind in ("naive", "step-controlled")}
 
     charts = [
-        ("SFT loss (nats a token) over the training", curves(series(["sft"], "loss"), "SFT loss")),
-        ("DPO loss over the training", curves(series(PREFERENCE_ARMS, "loss"), "DPO loss")),
-        ("reward margin, chosen - rejected", curves(series(PREFERENCE_ARMS, "rewards/margin"), "Reward margin")),
-        (
-            "log-prob of chosen, summed after the fork (nats)",
-            curves(series(PREFERENCE_ARMS, "log_probs/chosen"), "Chosen"),
-        ),
+        curve("SFT loss, nats a token", {LABELS["sft"]: ("sft", "loss")}),
+        curve("preference loss", by_arm("loss")),
+        curve("reward margin, chosen - rejected", by_arm("rewards/margin")),
+        curve("SCDPO: reward margin by kind of pair", by_kind("rewards/margin")),
+        curve("SCDPO: pairs with chosen above rejected, share by kind", by_kind("rewards/accuracy")),
+        curve("log-probs of chosen ends, nats", by_arm("log_probs/chosen")),
+        curve("log-probs of rejected ends, nats", by_arm("log_probs/rejected")),
     ]
     return [(name, chart) for name, chart in charts if chart]
-
-
-def training_rows(result: Result) -> list[list[str]]:
-    """The facts of each training, the last line of its log."""
-    facts = {name: log[-1] for name, log in result.training.items() if log}
-    return [[LABELS[name], *(shown(values.get(key, "")) for key in TRAINING_FACTS)] for name, values in facts.items()]
-
-
-def shown(value: Any) -> str:
-    """A fact as a cell: numbers short, counts by name as a list."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items()) or "0"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

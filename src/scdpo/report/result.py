@@ -23,6 +23,11 @@ READING = (
     "95% intervals over problems, of models trained once: another seed gives other models. "
     "Where an interval includes zero: not resolved."
 )
+FALLING = (
+    "Log-probs of chosen ends may fall while the margin grows: the loss asks only that the rejected ones fall further. A small "
+    "fall is usual. A steep one with a loss of accuracy asks for a larger training.beta or a smaller training.lr; "
+    "training.loss.positive and training.loss.sft hold the chosen ends up (docs/loss.md)."
+)
 
 
 @dataclass(frozen=True, slots=True)

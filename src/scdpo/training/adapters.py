@@ -65,6 +65,15 @@ def add_adapters(model: Any, settings: LoraSettings, base: str | Path, seed: int
     return adapted
 
 
+def without_dropout(model: Any) -> None:
+    """Evaluation mode, in which quantized layers stay as they are: on a processor bitsandbytes packs them for inference the
+    first time that they compute in it, and from then on no gradient comes through them."""
+    model.eval()
+    for module in model.modules():
+        if type(module).__module__.startswith("bitsandbytes."):
+            module.train()
+
+
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds adapters in the place of a model."""
     return (folder / ADAPTER_FILE).is_file()

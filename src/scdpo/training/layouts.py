@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scdpo.errors import ModelError
 from scdpo.solutions.rendering import TreeRow
+from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs
 from scdpo.training.log_probs import token_log_probs
 
@@ -26,7 +27,7 @@ def choose_layout(model: Any, row: TreeRow, wanted: Literal["auto", "tree", "pai
     row: a tree to try it on; the longest, because a window of attention shows on nothing shorter. Raises ModelError where
     the model cannot be trained at all, or not as wanted.
     """
-    model.eval()
+    without_dropout(model)
     pairs = collate_pairs([Item(row)], "pairs")
     truth = own_log_probs(model, pairs)
     if flaw := misfit(model, pairs, truth):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from scdpo.training.output_layer import target_log_probs
+
 MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask")
 
 
@@ -28,23 +30,35 @@ def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = 1024) -> 
         attention_mask=batch.get("attention_mask"),
         use_cache=False,
     ).last_hidden_state
-    chosen = states.flatten(0, 1)[batch["predictor"]]
-    target = batch["target"]
-    if len(target) <= chunk:
-        return _log_probs(model, chosen, target)
-    parts = zip(chosen.split(chunk), target.split(chunk), strict=True)
-    return torch.cat([checkpoint(_log_probs, model, states, ids, use_reentrant=False) for states, ids in parts])
+    return predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)
 
 
-def _log_probs(model: Any, states: Tensor, target: Tensor) -> Tensor:
-    """The output layer on hidden states [n, width], as far as the targets [n] need it."""
-    config = model.config.get_text_config()
-    logits = model.get_output_embeddings()(states).float()
+def predicted(model: Any, states: Tensor, target: Tensor, chunk: int) -> Tensor:
+    """The log-probs [n] of the targets [n] from the hidden states [n, width] that predict them."""
+    config, layer = model.config.get_text_config(), model.get_output_embeddings()
     if scale := getattr(config, "logit_scale", None):  # Cohere
-        logits = logits * scale
+        states = states * scale
     if scale := getattr(config, "logits_scaling", None):  # Granite
-        logits = logits / scale
-    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+        states = states / scale
+    cap = getattr(config, "final_logit_softcapping", None) or 0.0  # Gemma 2
+    parts = list(zip(states.split(chunk), target.split(chunk), strict=True))
+    if is_plain(layer):
+        keep = len(parts) == 1
+        return torch.cat([target_log_probs(part, layer.weight, layer.bias, ids, cap, keep) for part, ids in parts])
+    if len(parts) == 1:
+        return through(layer, states, target, cap)
+    return torch.cat([checkpoint(through, layer, part, ids, cap, use_reentrant=False) for part, ids in parts])
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether a layer is its weights and nothing else: no adapter, no quantization, nothing that gathers it first."""
+    return type(layer) is torch.nn.Linear and "forward" not in vars(layer) and not layer._forward_pre_hooks
+
+
+def through(layer: Any, states: Tensor, target: Tensor, cap: float) -> Tensor:
+    """`target_log_probs` by whatever the output layer is."""
+    logits = layer(states).float()
+    if cap:
         logits = cap * torch.tanh(logits / cap)
     return logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(dim=1)
 

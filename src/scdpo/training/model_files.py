@@ -27,7 +27,7 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
         options["quantization_config"] = quantization
     model = _load(AutoModelForCausalLM, path, **options)
     if is_gguf(path):  # the weights are plain ones by now, and may be saved as such
-        model.hf_quantizer = None
+        model.is_quantized, model.hf_quantizer = False, None
         del model.config.quantization_config
     return model
 
@@ -115,5 +115,6 @@ def fingerprint(folder: Path) -> str:
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".json", ".model", ".gguf", ".bin"):
             digest.update(file.name.encode())
-            digest.update(file.read_bytes())
+            with file.open("rb") as content:
+                hashlib.file_digest(content, lambda: digest)
     return digest.hexdigest()[:16]

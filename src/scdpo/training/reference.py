@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 
 from scdpo.jsonlines import read_json_lines
 from scdpo.solutions.rendering import RowPair, TreeRow, apart
+from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import pair_log_probs, token_log_probs
@@ -79,7 +80,7 @@ def compute(
 
     Several processes share the work, and each gets the whole.
     """
-    model.eval()
+    without_dropout(model)
     state = PartialState()
     parts = split([Item(row) for row in rows], token_budget, layout, state.num_processes)
     found: dict[str, Values] = {}

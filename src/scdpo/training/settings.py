@@ -96,8 +96,8 @@ class OptimizerSettings(Settings):
     activation_checkpointing: bool = False
     """Keep only each layer's input and compute the rest again in the backward pass: less memory, about a third more time."""
     lora: LoraSettings = LoraSettings()
-    report_to: tuple[str, ...] = ()
-    """Trackers that also get the logged figures: "tensorboard", "wandb", "trackio"; each needs its package."""
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Trackers that also get the logged figures; each needs its package."""
     threads: int = Field(0, ge=0)
     """Processor threads; 0: all. Trainings of few threads run side by side."""
     checkpoint_every: int = Field(250, ge=1)

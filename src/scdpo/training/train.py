@@ -5,6 +5,7 @@ Knows models, rows and folders; knows no run directory and no recipe as a whole.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
 
 Report = Callable[[int, int], None]
+PROJECT = "scdpo"
+"""What trackers call the project that all trainings belong to."""
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
@@ -193,6 +196,7 @@ def train(
         processes.num_processes,
     )
     checkpoints = training.folder.with_name(training.folder.name + ".checkpoints")
+    prepare_trackers(settings.report_to, training.log.with_suffix(""))
     trainer = TreeTrainer(
         model,
         steps,
@@ -205,6 +209,7 @@ def train(
     with processes.main_process_first():
         checkpoint = last_whole_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=checkpoint)
+    end_trackers(settings.report_to)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
     facts = {**data_facts, "steps": len(steps), **losses}
@@ -226,11 +231,10 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
     checkpointing: dict[str, Any] = {
         f"{'activation' if newer else 'gradient'}_checkpointing": settings.activation_checkpointing
     }
-    if "tensorboard" in settings.report_to:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(training.log.with_suffix("") / "tensorboard")
     return TrainingArguments(
         output_dir=str(checkpoints),
         run_name=training.name,
+        project=PROJECT,
         max_steps=steps,
         per_device_train_batch_size=1,
         learning_rate=settings.lr,
@@ -251,6 +255,25 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
         dataloader_pin_memory=model.device.type != "cpu",
         **checkpointing,
     )
+
+
+def prepare_trackers(names: Sequence[str], folder: Path) -> None:
+    """Let the trackers write into `folder`, where they write files. Raises ModelError where one is not installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ModelError(f'report_to = "{name}" needs its package; install it with pip install {name}')
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
+    os.environ["WANDB_DIR"] = str(folder / "wandb")
+    os.environ.setdefault("WANDB_PROJECT", PROJECT)
+
+
+def end_trackers(names: Sequence[str]) -> None:
+    """Close what the library's callbacks leave open, so that the next training of this process gets a run of its own."""
+    if "wandb" in names:
+        import wandb
+
+        wandb.finish()
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from scdpo.errors import ModelError
 from scdpo.training.log_probs import MODEL_INPUTS, forward_counts
+from scdpo.training.memory import keep_freed_memory
 from scdpo.training.objectives import Objective
 from scdpo.training.plan import Step
 
@@ -51,6 +52,8 @@ class TreeTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def train(self, *args: Any, **options: Any) -> Any:
+        if self.args.device.type == "cpu":
+            keep_freed_memory()
         with forward_counts(self.model, self.chunk):
             return super().train(*args, **options)
 

@@ -1,0 +1,75 @@
+"""Several processes on one training, over gloo: the updates of one, through the command that users type."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+from scdpo.cli import main
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.sampling.arms import ARMS
+from tests.training.conftest import same, weights
+
+TWO_PROCESSES = resources.files("scdpo.pipeline") / "recipes" / "accelerate" / "cpu.yaml"
+
+
+def launched(*words: str) -> subprocess.CompletedProcess:
+    """`accelerate launch` with the shipped settings of two processes."""
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(TWO_PROCESSES), "--main_process_port", "0"]
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "scdpo", *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def ready(finished, small_options, tmp_path):
+    """Gives runs that have their SFT model and trees and no other model yet."""
+
+    def make(name: str, **fields):
+        words = dict(zip(small_options[::2], small_options[1::2], strict=True))
+        overrides = {word.removeprefix("--"): value for word, value in words.items()} | fields
+        run = RunDirectory.prepare(tmp_path / name, None, overrides)
+        for record in ("samples.jsonl", "trees.jsonl"):
+            shutil.copy(finished / record, run.path)
+        shutil.copytree(finished / "models" / "sft", run.model("sft"))
+        return run
+
+    return make
+
+
+FULL = {"training.optimizer": "adamw"}
+LORA = {"training.optimizer": "adamw", "training.lora.rank": "4", "training.layout": "pairs"}
+
+
+@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
+def test_two_processes_give_the_updates_of_one(fields, ready):
+    """Steps of one micro-batch (which leaves a process without work) and of several; all four trainings."""
+    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
+    one, two = ready("one", **fields), ready("two", **fields)
+    assert main(["train", str(one.path), "--workers", "1"]) == 0
+    done = launched("train", str(two.path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("run directory") == 1, "one process speaks"
+    before = weights(one.model("sft"))
+    for arm in ARMS:
+        first, second = weights(one.model(arm)), weights(two.model(arm))
+        moved = max((first[name] - before[name]).abs().max().item() for name in first)
+        assert same(first, second, tolerance=0.02 * moved), arm
+        logs = [[json.loads(line) for line in run.log(arm).read_text().splitlines()] for run in (one, two)]
+        assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]
+        for entry, other in zip(*logs, strict=True):
+            assert entry.get("loss") == pytest.approx(other.get("loss"), abs=2e-3)
+
+
+def test_only_the_trainings_are_for_several_processes(finished):
+    done = launched("sample", str(finished))
+    assert done.returncode != 0
+    assert "accelerate launch is for: sft, train" in done.stderr

@@ -1,0 +1,41 @@
+"""A process of test_sharded: losses and gradients of a model whose weights are sharded over the processes (FSDP2)."""
+
+import copy
+
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from scdpo.solutions.rendering import render
+from scdpo.training.collator import Item, collate_pairs
+from scdpo.training.log_probs import MODEL_INPUTS, forward_counts, token_log_probs
+from scdpo.training.objectives import PreferenceObjective
+from tests.training.families import tiny_model
+from tests.training.test_layouts import END, PROMPT, TREE
+
+
+def largest_difference(family: str, chunk: int) -> float:
+    """Between the gradients of the sharded model and those of the whole one."""
+    whole = tiny_model(family)
+    sharded = copy.deepcopy(whole)
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for layer in sharded.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(sharded, mesh=mesh)
+    row = render(TREE, PROMPT, END)
+    batch = collate_pairs([Item(row, tuple((-30.0, -31.0) for _ in row.pairs))])
+    objective = PreferenceObjective(0.1)
+    with forward_counts(sharded, chunk):
+        tokens = sharded(**{name: batch[name] for name in MODEL_INPUTS})
+        objective.losses(tokens, batch)[0].sum().backward()
+    objective.losses(token_log_probs(whole, batch, chunk), batch)[0].sum().backward()
+    pairs = zip(sharded.parameters(), whole.parameters(), strict=True)
+    return max((part.grad.full_tensor() - other.grad).abs().max().item() for part, other in pairs)
+
+
+if __name__ == "__main__":
+    dist.init_process_group("gloo")
+    found = [largest_difference(family, chunk) for family in ("llama", "llama, tied") for chunk in (1024, 3)]
+    if dist.get_rank() == 0:
+        print("largest difference:", max(found))
+    dist.destroy_process_group()
