@@ -113,7 +113,11 @@ def add_bench(commands: Any) -> None:
     training.add_argument("--warm-up", type=int, default=2, metavar="N", help="steps before them (default: 2)")
     training.add_argument("--tokens", type=int, default=512, metavar="N", help="our tokens a micro-batch (default: 512)")
     training.add_argument(
-        "--trl-batches", type=int, nargs="+", metavar="N", help="TRL's pairs at once to try (default: 1, 2, half and all of a step's)"
+        "--trl-batches",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="TRL's pairs at once to try (default: 1, 2, half and all of a step's)",
     )
     training.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of both (default: float32)")
     training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")

@@ -236,9 +236,9 @@ def test_figures_go_to_tensorboard(base, trees, questions, story_codec, tmp_path
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = PreferenceSettings(lr=1e-3, epochs=1, batch=8, threads=1, report_to=("tensorboard",))
-    job = replace(training(tmp_path), log=tmp_path / "logs" / "m.jsonl")
+    job = training(tmp_path)
     train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
-    events = EventAccumulator(str(job.log.with_suffix("") / "tensorboard")).Reload()
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "m")).Reload()
     logged = [json.loads(line) for line in job.log.read_text().splitlines()][:-1]
     for figure in ("naive/rewards/margin", "step-controlled/rewards/margin", "log_probs/chosen"):
         written = [event.value for event in events.Scalars(f"train/{figure}")]
@@ -248,4 +248,4 @@ def test_figures_go_to_tensorboard(base, trees, questions, story_codec, tmp_path
 def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="install it with pip install trackio"):
-        prepare_trackers(("trackio",), tmp_path)
+        prepare_trackers(("trackio",), tmp_path / "m.jsonl")

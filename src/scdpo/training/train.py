@@ -196,7 +196,7 @@ def train(
         processes.num_processes,
     )
     checkpoints = training.folder.with_name(training.folder.name + ".checkpoints")
-    prepare_trackers(settings.report_to, training.log.with_suffix(""))
+    prepare_trackers(settings.report_to, training.log)
     trainer = TreeTrainer(
         model,
         steps,
@@ -215,7 +215,6 @@ def train(
     facts = {**data_facts, "steps": len(steps), **losses}
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if processes.num_processes > 1 else None
     if processes.is_main_process:
-        training.log.parent.mkdir(parents=True, exist_ok=True)
         training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
         save_model(model, codec.tokenizer, training.folder, card(training, facts), state)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -257,14 +256,14 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
     )
 
 
-def prepare_trackers(names: Sequence[str], folder: Path) -> None:
-    """Let the trackers write into `folder`, where they write files. Raises ModelError where one is not installed."""
+def prepare_trackers(names: Sequence[str], log: Path) -> None:
+    """Let the trackers write beside `log`, where they write files. Raises ModelError where one is not installed."""
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise ModelError(f'report_to = "{name}" needs its package; install it with pip install {name}')
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
-    os.environ["WANDB_DIR"] = str(folder / "wandb")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(log.parent / "tensorboard" / log.stem)
+    os.environ["WANDB_DIR"] = str(log.parent)
     os.environ.setdefault("WANDB_PROJECT", PROJECT)
 
 
