@@ -16,6 +16,7 @@ from typing import Any
 
 from scdpo import __version__
 from scdpo.errors import RecipeError, RunError, ScdpoError
+from scdpo.report.result import FALLING
 from scdpo.solutions.splitting import FORMATS
 
 STAGE_HELP = {
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     for name, text in STAGE_HELP.items():
         stage = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
         stage.add_argument("dir", help="the run directory; a new one is started where there is none (sft only)")
+        if name == "train":
+            stage.epilog = f"{FALLING} Several processes or GPUs: docs/training.md. {FIELDS_HINT}"
         if name == "sft":
             stage.add_argument("--recipe", help="for a new run: a packaged recipe or a TOML file (default: quickstart)")
     commands.add_parser("fields", help="list every recipe field with its default and meaning")

@@ -67,6 +67,9 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
         assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]
         for entry, other in zip(*logs, strict=True):
             assert entry.get("loss") == pytest.approx(other.get("loss"), abs=2e-3)
+    for stage in ("evaluate", "report"):
+        assert main([stage, str(two.path), "--workers", "1"]) == 0
+    assert set(json.loads((two.path / "results.json").read_text())["models"]) == {"sft", *ARMS}
 
 
 def test_only_the_trainings_are_for_several_processes(finished):

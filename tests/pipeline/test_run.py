@@ -181,6 +181,28 @@ def test_a_model_folder_can_be_the_start(finished, tmp_path, small_options):
     assert main(["sample", str(folder), "--workers", "1"]) == 0
 
 
+def test_sft_with_adapters_leaves_a_plain_model(finished, tmp_path, small_options):
+    """sft.lora: the adapters are merged, also where a run was stopped between training and merging."""
+    base = finished / "models" / "sft"
+    lora = {"--sft.lora.rank": "4", "--sft.optimizer": "adamw", "--sft.epochs": "0.5", "--model.path": str(base)}
+    options = [*small_options, *(word for field in lora.items() for word in field)]
+    folders = [tmp_path / name for name in ("whole", "stopped")]
+    assert main(["sft", str(folders[0]), *options]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scdpo.training.adapters.merged", interrupted)
+        assert main(["sft", str(folders[1]), *options]) == 130
+    assert sorted(path.name for path in (folders[1] / "models").iterdir()) == ["sft.adapter"]
+    assert main(["sft", str(folders[1])]) == 0
+    models = [(folder / "models" / "sft" / "model.safetensors").read_bytes() for folder in (*folders, finished)]
+    assert models[0] == models[1]
+    assert models[0] != models[2]
+    assert [path.name for path in (folders[1] / "models").iterdir()] == ["sft"]
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

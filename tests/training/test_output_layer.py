@@ -73,3 +73,10 @@ def test_a_second_backward_pass_is_refused():
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_sure_token_keeps_its_digits():
+    """Logits 30 and 14.2: log p = -log(1 + e^-15.8) = -1.3745e-7, where 30 itself is rounded to 2e-6 in float32."""
+    weight = torch.tensor([[30.0], [14.2]])
+    found = target_log_probs(torch.ones(1, 1), weight, None, torch.tensor([0]))
+    assert found.item() == pytest.approx(-1.3745e-7, rel=0.15)

@@ -17,7 +17,7 @@ from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.plan import fill, plan_steps, split
 from scdpo.training.reference import cached_reference, reference_log_probs
 from scdpo.training.scratch import make_model
-from scdpo.training.settings import OptimizerSettings, PreferenceSettings
+from scdpo.training.settings import LoraSettings, OptimizerSettings, PreferenceSettings
 from scdpo.training.train import last_whole_checkpoint, prepare_trackers, rows_of, train_preference, train_sft
 from scdpo.training.trainer import TreeTrainer
 from tests.conftest import CORRECT, make_tree
@@ -249,3 +249,32 @@ def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="install it with pip install trackio"):
         prepare_trackers(("trackio",), tmp_path / "m.jsonl")
+
+
+def test_bfloat16(base, trees, questions, story_codec, tmp_path, monkeypatch):
+    """Trains as float32 does but for rounding, has reference log-probs of its own, and is refused where it is imitated."""
+    settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=4, batch=8, threads=1)
+    lasts = {}
+    for precision in ("float32", "bfloat16"):
+        chosen = settings.model_copy(update={"precision": precision})
+        monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: True)
+        job = training(tmp_path, precision)
+        facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
+        assert facts["first_loss"] == pytest.approx(0.6931, abs=0.02)
+        lasts[precision] = facts["last_loss"]
+    assert lasts["bfloat16"] == pytest.approx(lasts["float32"], abs=0.1)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ModelError, match='set precision to "float32"'):
+        train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", training(tmp_path))
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_activation_checkpointing_changes_nothing(rank, base, trees, questions, story_codec, tmp_path):
+    settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=1, batch=8, threads=1, lora=LoraSettings(rank=rank))
+    for checkpointing in (False, True):
+        chosen = settings.model_copy(update={"activation_checkpointing": checkpointing})
+        job = training(tmp_path, str(checkpointing))
+        train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
+    assert same(weights(tmp_path / "False"), weights(tmp_path / "True"), tolerance=1e-6)
+    assert not same(weights(base), weights(tmp_path / "True"), tolerance=1e-4)

@@ -5,6 +5,7 @@ Results are plain records; the parent writes them.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -176,8 +177,11 @@ def sft_task(path: Path, report: Report) -> Record:
     if not lora.rank:
         return train_sft(model, worked, codec, recipe.sft, settings.context, training, report, unspelled)
     adapter = replace(training, folder=training.folder.with_name("sft.adapter"))
-    model = add_adapters(model, lora, settings.path, training.seed)
-    facts = train_sft(model, worked, codec, recipe.sft, settings.context, adapter, report, unspelled)
+    if adapter.folder.is_dir():  # trained before, and stopped in the merging
+        facts = json.loads(adapter.log.read_text(encoding="utf-8").splitlines()[-1])
+    else:
+        model = add_adapters(model, lora, settings.path, training.seed)
+        facts = train_sft(model, worked, codec, recipe.sft, settings.context, adapter, report, unspelled)
     if PartialState().is_main_process:
         save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))
         shutil.rmtree(adapter.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -94,13 +95,14 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> s
     width, height, left, bottom = 460, 230, 52, 44
     low, high = min(y for _, y in points_), max(y for _, y in points_)
     spread = (high - low) or 1.0
+    places = max(0, 1 - math.floor(math.log10(spread)))
     legend = left
     parts = []
     for part in range(5):
         value = low + spread * part / 4
         y = 12 + (height - bottom - 12) * (1 - part / 4)
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.{places}f}</text>')
     for index, (name, line) in enumerate(series.items()):
         last = line[-1][0] or 1
         path = " ".join(

@@ -73,6 +73,8 @@ def _all_log_probs(
         rows = logits[first : first + ROWS_AT_ONCE]
         if cap:
             rows.div_(cap).tanh_().mul_(cap)
-        lse[first : first + ROWS_AT_ONCE] = rows.logsumexp(dim=1)
-        rows.sub_(lse[first : first + ROWS_AT_ONCE, None])
+        largest = rows.amax(dim=1, keepdim=True)
+        spread = rows.sub_(largest).exp().sum(dim=1, keepdim=True).log_()  # small, so that sure tokens keep their digits
+        rows.sub_(spread)
+        lse[first : first + ROWS_AT_ONCE] = (largest + spread)[:, 0]
     return logits, lse

@@ -132,6 +132,7 @@ def with_reference(
     if not rows:
         return [], "tree", facts
     to_own_device(model)
+    check_precision(settings, model.device.type)
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
     with precision_context(settings, model.device.type):
@@ -152,6 +153,16 @@ def to_own_device(model: Any) -> None:
 
     if not getattr(model, "is_quantized", False):
         model.to(PartialState().device)
+
+
+def check_precision(settings: OptimizerSettings, device: str) -> None:
+    """Raises ModelError for bfloat16 where it would only be imitated, more slowly than float32."""
+    import torch
+
+    if settings.precision == "bfloat16" and not (
+        torch.cuda.is_bf16_supported() if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    ):
+        raise ModelError('precision = "bfloat16": this machine does not compute in it; set precision to "float32"')
 
 
 def precision_context(settings: OptimizerSettings, device: str) -> Any:
@@ -184,6 +195,7 @@ def train(
     if not items:
         raise ModelError(f"{training.name}: nothing to train on; sample more problems or raise the attempt limits")
     to_own_device(model)
+    check_precision(settings, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
     processes = PartialState()
     steps = plan_steps(
