@@ -18,7 +18,8 @@ from scdpo.training.plan import fill, plan_steps, split
 from scdpo.training.reference import cached_reference, reference_log_probs
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import LoraSettings, OptimizerSettings, PreferenceSettings
-from scdpo.training.train import last_whole_checkpoint, prepare_trackers, rows_of, train_preference, train_sft
+from scdpo.training.trackers import prepare_trackers
+from scdpo.training.train import last_whole_checkpoint, rows_of, train_preference, train_sft
 from scdpo.training.trainer import TreeTrainer
 from tests.conftest import CORRECT, make_tree
 from tests.training.conftest import SIZES, same, training, weights

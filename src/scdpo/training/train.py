@@ -5,9 +5,7 @@ Knows models, rows and folders; knows no run directory and no recipe as a whole.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +25,9 @@ from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
+from scdpo.training.trackers import PROJECT, end_trackers, prepare_trackers
 
 Report = Callable[[int, int], None]
-PROJECT = "scdpo"
-"""What trackers call the project that all trainings belong to."""
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
@@ -266,25 +263,6 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
         dataloader_pin_memory=model.device.type != "cpu",
         **checkpointing,
     )
-
-
-def prepare_trackers(names: Sequence[str], log: Path) -> None:
-    """Let the trackers write beside `log`, where they write files. Raises ModelError where one is not installed."""
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise ModelError(f'report_to = "{name}" needs its package; install it with pip install {name}')
-    log.parent.mkdir(parents=True, exist_ok=True)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(log.parent / "tensorboard" / log.stem)
-    os.environ["WANDB_DIR"] = str(log.parent)
-    os.environ.setdefault("WANDB_PROJECT", PROJECT)
-
-
-def end_trackers(names: Sequence[str]) -> None:
-    """Close what the library's callbacks leave open, so that the next training of this process gets a run of its own."""
-    if "wandb" in names:
-        import wandb
-
-        wandb.finish()
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
