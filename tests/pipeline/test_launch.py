@@ -67,9 +67,18 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
         assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]
         for entry, other in zip(*logs, strict=True):
             assert entry.get("loss") == pytest.approx(other.get("loss"), abs=2e-3)
+        norms = [log[0]["grad_norm"] for log in logs]
+        assert norms[0] == pytest.approx(norms[1], rel=1e-3), "of the first step, which no optimizer has changed yet"
     for stage in ("evaluate", "report"):
         assert main([stage, str(two.path), "--workers", "1"]) == 0
     assert set(json.loads((two.path / "results.json").read_text())["models"]) == {"sft", *ARMS}
+
+
+def test_a_given_model_is_saved_once(finished, small_options, tmp_path):
+    words = [*small_options, "--model.path", str(finished / "models" / "sft"), "--problems.sft", "0"]
+    done = launched("sft", str(tmp_path / "given"), *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert same(weights(tmp_path / "given" / "models" / "sft"), weights(finished / "models" / "sft"))
 
 
 def test_only_the_trainings_are_for_several_processes(finished):

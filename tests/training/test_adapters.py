@@ -1,16 +1,18 @@
 """LoRA: fresh adapters change nothing, training moves only them, they are saved, loaded, merged and resumed."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from peft import PeftModel
 
 from scdpo.cli import main
 from scdpo.errors import ModelError
 from scdpo.training.adapters import add_adapters, is_adapter
 from scdpo.training.collator import Item, collate_pairs
 from scdpo.training.log_probs import is_plain, token_log_probs
-from scdpo.training.model_files import load_model
+from scdpo.training.model_files import load_model, save_model
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.settings import LoraSettings, PreferenceSettings
 from scdpo.training.train import rows_of, train_preference
@@ -73,13 +75,20 @@ def test_targets_that_the_model_lacks(base):
 
 
 def test_a_base_that_was_moved_is_found_beside(base, trees, questions, story_codec, tmp_path):
+    """Also where another model lies by now where the base was."""
     job = training(tmp_path)
     settings = LORA.model_copy(update={"epochs": 0.1})
     train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
     (tmp_path / "moved").mkdir()
     for folder in (base, job.folder):
         folder.rename(tmp_path / "moved" / folder.name)
-    assert weights(tmp_path / "moved" / "m")
+    moved = weights(tmp_path / "moved" / "m")
+    other = load_model(tmp_path / "moved" / "base")
+    with torch.no_grad():
+        other.lm_head.weight.zero_()
+    save_model(other, story_codec.tokenizer, base, "another\n")
+    assert same(weights(tmp_path / "moved" / "m"), moved)
+    shutil.rmtree(base)
     (tmp_path / "moved" / "base").rename(tmp_path / "gone")
     with pytest.raises(ModelError, match="give it with --base"):
         load_model(tmp_path / "moved" / "m")
@@ -93,7 +102,12 @@ def test_merge_command(base, trees, questions, story_codec, tmp_path, capsys):
     assert main(["merge", str(job.folder), "--out", str(out)]) == 0
     assert (out / "model.safetensors").exists()
     assert not is_adapter(out)
-    assert same(weights(out), weights(job.folder))
+    rows, _ = rows_of(trees, questions, story_codec, 256)
+    adapted = PeftModel.from_pretrained(load_model(base), str(job.folder)).eval()
+    batch = collate_pairs([Item(row) for row in rows[:5]])
+    with torch.no_grad():
+        expected, found = (token_log_probs(model, batch) for model in (adapted, load_model(out).eval()))
+    assert torch.allclose(found, expected, atol=1e-4)
     for words, cure in (
         ([str(base), "--out", str(tmp_path / "x")], "holds no adapters"),
         ([str(job.folder), "--out", str(out)], "there already"),

@@ -67,6 +67,7 @@ def test_what_will_not_fit_is_left_out():
         (["--trl-batches", "5"], "none divides the 12 pairs of a step"),
         (["--model", "./nowhere"], "no model folder"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--json", "nowhere/figures.json"], "no such folder"),
     ],
 )
 def test_what_cannot_be_measured(words, cure, base, worked, capsys):

@@ -88,7 +88,7 @@ def our_trainer(job: Job, model: Any, folder: Path) -> Any:
     to_own_device(model)
     layout, _ = choose_layout(model, job.rows[0], settings.layout)
     with precision_context(settings, model.device.type):
-        values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout)
+        values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout, settings.logits_per_chunk)
     reference = dict(zip(job.rows, values, strict=True))
     steps = [split([Item(row, reference[row]) for row in step], settings.tokens_per_micro_batch, layout) for step in job.steps]
     objective = PreferenceObjective(settings.beta, settings.loss, layout)

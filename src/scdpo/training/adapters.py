@@ -80,16 +80,15 @@ def is_adapter(folder: Path) -> bool:
 
 
 def base_of(adapter: Path) -> Path | str:
-    """The model that adapters belong to: as recorded, or, where a run was moved, the folder of that name beside them.
-
-    Raises ModelError where neither is there.
+    """The model that adapters belong to: in a run the folder of the recorded name beside them, also where the run was moved or
+    copied; else the recorded one. Raises ModelError where neither is there.
     """
     recorded = str(json.loads((adapter / ADAPTER_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
     beside = adapter.resolve().parent / Path(recorded).name
-    if Path(recorded).expanduser().is_dir():
-        return Path(recorded).expanduser()
     if recorded and beside.is_dir() and beside != adapter.resolve():
         return beside
+    if recorded and Path(recorded).expanduser().is_dir():
+        return Path(recorded).expanduser()
     if recorded.count("/") == 1 and not recorded.startswith((".", "~", "/")):
         return recorded  # a hub name
     raise ModelError(f'{adapter}: its base model "{recorded}" is not there; give it with --base')

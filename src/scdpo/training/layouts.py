@@ -5,22 +5,32 @@ The truth is what the model says of each solution alone, by its own forward pass
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from scdpo.errors import ModelError
-from scdpo.solutions.rendering import TreeRow
+from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.adapters import without_dropout
-from scdpo.training.collator import Batch, Item, Layout, collate_pairs
+from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
 from scdpo.training.log_probs import token_log_probs
 
 # Rounding of one log-prob, in nats: the largest seen was 2e-5 in float32. Another mask changes them by 0.01 and more.
 TOLERANCE = 1e-3
+# Of quantized models, which may compute in bfloat16 and round by what else is in the batch.
+QUANTIZED_TOLERANCE = 0.5
 
 
-@torch.inference_mode()
+@torch.no_grad()
+def check_log_probs(model: Any, row: TreeRow) -> None:
+    """Raises ModelError where the log-probs that a training would use are not the model's own. row: one without branches."""
+    without_dropout(model)
+    _compare(model, lambda: computed(model, collate_trunks([Item(row)])), own_log_probs(model, row))
+
+
+@torch.no_grad()
 def choose_layout(model: Any, row: TreeRow, wanted: Literal["auto", "tree", "pairs"]) -> tuple[Layout, str]:
     """The layout to train with, and a note for the user where it is not the one that was to be expected.
 
@@ -28,38 +38,60 @@ def choose_layout(model: Any, row: TreeRow, wanted: Literal["auto", "tree", "pai
     the model cannot be trained at all, or not as wanted.
     """
     without_dropout(model)
-    pairs = collate_pairs([Item(row)], "pairs")
-    truth = own_log_probs(model, pairs)
-    if flaw := misfit(model, pairs, truth):
-        raise ModelError(f"this model's log-probs cannot be computed from its hidden states and output layer ({flaw})")
+    truth = torch.cat([own_log_probs(model, side) for pair in row.pairs for side in apart(row, pair)])
+    rounding = _compare(model, lambda: torch.cat([ends(model, [item], "pairs") for item in Item(row).by_pair()]), truth)
     if wanted == "pairs":
         return "pairs", ""
-    by_pair = truth[torch.cat([pairs["chosen_token"], pairs["rejected_token"]]).to(truth.device)]
-    tree = collate_pairs([Item(row)], "tree")
-    order = torch.cat([tree["chosen_token"], tree["rejected_token"]])
-    flaw = misfit(model, tree | {"predictor": tree["predictor"][order], "target": tree["target"][order]}, by_pair)
-    if not flaw:
+    difference, flaw = _difference(lambda: ends(model, [Item(row)], "tree"), truth)
+    if difference <= max(TOLERANCE, 3 * rounding):
         return "tree", ""
     if wanted == "tree":
         raise ModelError(f'this model cannot be trained on whole trees ({flaw}); set training.layout to "pairs" or "auto"')
     return "pairs", f"this model takes no 4-D attention mask ({flaw}); its pairs are trained as two rows each, which is slower"
 
 
-def own_log_probs(model: Any, batch: Batch) -> Tensor:
-    """The counted tokens' log-probs [n] from the model's whole forward pass over plain rows."""
-    logits = model(input_ids=batch["input_ids"].to(model.device), use_cache=False).logits.flatten(0, 1)
-    chosen = logits[batch["predictor"].to(logits.device)].float()
-    return chosen.log_softmax(dim=1).gather(1, batch["target"].to(logits.device)[:, None])[:, 0]
+def own_log_probs(model: Any, row: TreeRow) -> Tensor:
+    """The log-probs of a plain row's counted tokens [n] from the model's whole forward pass."""
+    logits = model(input_ids=torch.tensor([row.ids], device=model.device), use_cache=False).logits[0]
+    chosen = logits[[row.predictors[place] for place in row.trunk]].float()
+    target = torch.tensor([row.ids[place] for place in row.trunk], device=chosen.device)
+    return chosen.log_softmax(dim=1).gather(1, target[:, None])[:, 0].cpu()
 
 
-def misfit(model: Any, batch: Batch, truth: Tensor) -> str:
-    """How `token_log_probs` differs from the truth [n], in words; nothing where it does not."""
+def computed(model: Any, batch: Batch) -> Tensor:
+    """`token_log_probs` of a micro-batch, brought to the model's device and back."""
+    return token_log_probs(model, {name: to_device(values, model.device) for name, values in batch.items()}).cpu()
+
+
+def ends(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:
+    """The counted tokens' log-probs pair by pair, the chosen end's before the rejected one's."""
+    batch = collate_pairs(items, layout)
+    tokens = computed(model, batch)
+    places = [
+        batch[f"{side}_token"][batch[f"{side}_pair"] == number]
+        for number in range(len(batch["forks"]))
+        for side in ("chosen", "rejected")
+    ]
+    return tokens[torch.cat(places)]
+
+
+def _compare(model: Any, compute: Callable[[], Tensor], truth: Tensor) -> float:
+    """How far plain rows are off, in nats. Raises ModelError where that is more than rounding."""
+    difference, flaw = _difference(compute, truth)
+    if difference > (QUANTIZED_TOLERANCE if getattr(model, "is_quantized", False) else TOLERANCE):
+        raise ModelError(f"this model's log-probs cannot be computed from its hidden states and output layer ({flaw})")
+    return difference
+
+
+def _difference(compute: Callable[[], Tensor], truth: Tensor) -> tuple[float, str]:
+    """The largest difference to the truth in nats (infinite where the model fails), and the same in words."""
     try:
-        found = token_log_probs(model, {name: to_device(values, model.device) for name, values in batch.items()})
+        difference = (compute() - truth).abs().max().item()
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
     except Exception as error:  # models raise whatever their code stumbles over
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else ''}"
-    difference = (found - truth).abs().max().item()
-    return "" if difference <= TOLERANCE else f"log-probs are off by {difference:.2g} nats"
+        return float("inf"), f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else ''}"
+    return difference, f"log-probs are off by {difference:.2g} nats"
 
 
 def to_device(value: Any, device: torch.device) -> Any:

@@ -16,10 +16,12 @@ from torch.utils.checkpoint import checkpoint
 
 from scdpo.training.output_layer import target_log_probs
 
+CHUNK = 1024
+"""How many counted tokens have their logits at once, where nothing else is asked for."""
 MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask")
 
 
-def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = 1024) -> Tensor:
+def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) -> Tensor:
     """log p(token | what it sees) of the n counted tokens of a micro-batch (see collator), [n] in nats, float32.
 
     chunk: logits held at once, in tokens; beyond one chunk they are computed again in the backward pass.

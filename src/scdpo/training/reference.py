@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from accelerate import PartialState
@@ -22,16 +23,18 @@ from scdpo.solutions.rendering import RowPair, TreeRow, apart
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
-from scdpo.training.log_probs import pair_log_probs, token_log_probs
+from scdpo.training.log_probs import CHUNK, pair_log_probs, token_log_probs
 from scdpo.training.plan import split
 
 Values = tuple[float, float]
 Report = Callable[[int, int], None]
 
 
-def reference_log_probs(model: Any, rows: Sequence[TreeRow], token_budget: int, layout: Layout = "tree") -> list[Reference]:
+def reference_log_probs(
+    model: Any, rows: Sequence[TreeRow], token_budget: int, layout: Layout = "tree", chunk: int = CHUNK
+) -> list[Reference]:
     """(chosen, rejected) of each pair of each row under `model`, in nats, in the rows' order."""
-    return _of_rows(rows, compute(model, rows, token_budget, layout))
+    return _of_rows(rows, compute(model, rows, token_budget, layout, chunk))
 
 
 def cached_reference(
@@ -41,6 +44,7 @@ def cached_reference(
     rows: Sequence[TreeRow],
     token_budget: int,
     layout: Layout = "tree",
+    chunk: int = CHUNK,
     report: Report = lambda done, total: None,
 ) -> list[Reference]:
     """`reference_log_probs`, where `folder` does not hold them already for the same model and pairs.
@@ -51,13 +55,22 @@ def cached_reference(
     known = read_cache(file)
     missing = [row for row in rows if any(pair_key(row, pair) not in known for pair in row.pairs)]
     if missing:
-        found = compute(model, missing, token_budget, layout, report)
+        found = compute(model, missing, token_budget, layout, chunk, report)
         if PartialState().is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
-            with file.open("a", encoding="utf-8") as out:
-                out.write("".join(json.dumps({"pair": key, "log_probs": values}) + "\n" for key, values in found.items()))
+            lines = [json.dumps({"pair": key, "log_probs": values}) for key, values in found.items()]
+            with file.open("a+b") as out:
+                torn = out.tell() > 0 and not ends_line(out)
+                out.write(("\n" * torn + "".join(line + "\n" for line in lines)).encode())
+        PartialState().wait_for_everyone()  # who reads on is to find what was written
         known |= found
     return _of_rows(rows, known)
+
+
+def ends_line(file: IO[bytes]) -> bool:
+    """Whether an open file's last byte is a line end. Leaves the file at its end."""
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def read_cache(file: Path) -> dict[str, Values]:
@@ -68,12 +81,13 @@ def read_cache(file: Path) -> dict[str, Values]:
     return {record["pair"]: tuple(record["log_probs"]) for record in records if record}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def compute(
     model: Any,
     rows: Sequence[TreeRow],
     token_budget: int,
     layout: Layout = "tree",
+    chunk: int = CHUNK,
     report: Report = lambda done, total: None,
 ) -> dict[str, Values]:
     """The log-probs of the rows' pairs by `pair_key`. Of a model with adapters, with these switched off.
@@ -88,7 +102,7 @@ def compute(
         own = parts[state.process_index :: state.num_processes]
         for number, micro_batch in enumerate(own, start=1):
             batch = {name: to_device(value, model.device) for name, value in collate_pairs(micro_batch, layout).items()}
-            chosen, rejected = pair_log_probs(token_log_probs(model, batch), batch)
+            chosen, rejected = pair_log_probs(token_log_probs(model, batch, chunk), batch)
             keys = (pair_key(item.row, pair) for item in micro_batch for pair in item.row.pairs)
             found |= zip(keys, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
             report(number, len(own))

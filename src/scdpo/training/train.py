@@ -20,7 +20,7 @@ from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
 from scdpo.training.adapters import add_adapters, quantization
 from scdpo.training.collator import Item, Layout
-from scdpo.training.layouts import choose_layout
+from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
 from scdpo.training.reference import cached_reference
@@ -78,11 +78,13 @@ def train_sft(
     unspelled: solutions left out before, because the tokenizer cannot spell them; counted among the facts.
     Raises ModelError where nothing is left to train on, or the loss is not finite.
     """
-    trees = [SolutionTree(str(index), solution) for index, (_, solution) in enumerate(solutions)]
-    questions = {str(index): question for index, (question, _) in enumerate(solutions)}
-    rows, dropped = rows_of(trees, questions, codec, context)
+    trees = [SolutionTree(question, solution) for question, solution in solutions]
+    rows, dropped = rows_of(trees, {question: question for question, _ in solutions}, codec, context)
     dropped |= {"not spelled by the tokenizer": unspelled} if unspelled else {}
     facts = {"solutions": len(rows), "dropped": dropped}
+    if rows:
+        to_own_device(model)
+        check_log_probs(model, max(rows, key=len))
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
@@ -129,11 +131,12 @@ def with_reference(
     if not rows:
         return [], "tree", facts
     to_own_device(model)
-    check_precision(settings, model.device.type)
+    check_precision(settings.precision, model.device.type)
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
     with precision_context(settings, model.device.type):
-        values = cached_reference(cache, key, model, rows, settings.tokens_per_micro_batch, layout, report)
+        budget, chunk = settings.tokens_per_micro_batch, settings.logits_per_chunk
+        values = cached_reference(cache, key, model, rows, budget, layout, chunk, report)
     items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
     return items, layout, facts | {"layout": layout} | ({"note": note} if note else {})
 
@@ -152,13 +155,15 @@ def to_own_device(model: Any) -> None:
         model.to(PartialState().device)
 
 
-def check_precision(settings: OptimizerSettings, device: str) -> None:
+def check_precision(precision: str, device: str) -> None:
     """Raises ModelError for bfloat16 where it would only be imitated, more slowly than float32."""
     import torch
 
-    if settings.precision == "bfloat16" and not (
-        torch.cuda.is_bf16_supported() if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    ):
+    supported: dict[str, Callable[[], bool]] = {
+        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+        "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported,
+    }
+    if precision == "bfloat16" and device in supported and not supported[device]():
         raise ModelError('precision = "bfloat16": this machine does not compute in it; set precision to "float32"')
 
 
@@ -184,6 +189,7 @@ def train(
     Returns `data_facts` with those of the training; they are the log's last line and in the model card.
     """
     from accelerate import PartialState
+    from accelerate.utils import DistributedType
 
     from scdpo.training.optimizer import MuonWithAdamW
     from scdpo.training.plan import plan_steps
@@ -192,7 +198,7 @@ def train(
     if not items:
         raise ModelError(f"{training.name}: nothing to train on; sample more problems or raise the attempt limits")
     to_own_device(model)
-    check_precision(settings, model.device.type)
+    check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
     processes = PartialState()
     steps = plan_steps(
@@ -222,7 +228,8 @@ def train(
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
     facts = {**data_facts, "steps": len(steps), **losses}
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if processes.num_processes > 1 else None
+    is_wrapped = trainer.accelerator.distributed_type != DistributedType.NO
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if is_wrapped else None
     if processes.is_main_process:
         training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
         save_model(model, codec.tokenizer, training.folder, card(training, facts), state)

@@ -10,16 +10,19 @@ import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from scdpo.errors import ModelError
-from scdpo.training.log_probs import MODEL_INPUTS, forward_counts
+from scdpo.training.layouts import to_device
+from scdpo.training.log_probs import CHUNK, MODEL_INPUTS, forward_counts
 from scdpo.training.memory import keep_freed_memory
 from scdpo.training.objectives import Objective
 from scdpo.training.plan import Step
@@ -40,16 +43,19 @@ class TreeTrainer(Trainer):
         args: TrainingArguments,
         callbacks: Sequence[TrainerCallback] = (),
         optimizer: torch.optim.Optimizer | None = None,
-        chunk: int = 1024,
+        chunk: int = CHUNK,
     ) -> None:
         self.objective: Objective = objective
         self.figures: dict[str, list[Tensor]] = defaultdict(list)
-        self.planned = PlannedSteps(steps)
+        self.planned = list(steps)
         self.chunk = chunk
         super().__init__(
             model=model, args=args, train_dataset=self.planned, callbacks=list(callbacks), optimizers=(optimizer, None)
         )
         self.remove_callback(PrinterCallback)
+        sharding: Any = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if isinstance(getattr(sharding, "mixed_precision_policy", None), MixedPrecisionPolicy):
+            sharding.mixed_precision_policy = float32_sums(sharding.mixed_precision_policy)
 
     def train(self, *args: Any, **options: Any) -> Any:
         if self.args.device.type == "cpu":
@@ -59,7 +65,7 @@ class TreeTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Every process gets every step, in the plan's order, and takes its own micro-batches."""
-        return DataLoader(self.planned, collate_fn=self._own_part)
+        return DataLoader(self.planned, collate_fn=self._own_part)  # type: ignore[arg-type]  # a list is a map-style data set
 
     def _own_part(self, steps: Sequence[Step]) -> dict[str, Any]:
         """This process' micro-batches of the one step. A process for which none is left repeats another's with no weight,
@@ -79,11 +85,12 @@ class TreeTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         model.train()
-        inputs = self._prepare_inputs(inputs)
         micro_batches = inputs["micro_batches"]
         total = torch.zeros((), device=self.args.device)
         computed: list[tuple[Tensor, Sequence[str]]] = []
-        for number, (batch, weight) in enumerate((part["batch"], part["weight"]) for part in micro_batches):
+        for number, (held, weight) in enumerate((part["batch"], part["weight"]) for part in micro_batches):
+            # not by the library, which under DeepSpeed rounds reference log-probs to what is computed in
+            batch = {name: to_device(value, self.args.device) for name, value in held.items()}
             is_last = number + 1 == len(micro_batches)
             self.accelerator.gradient_state._set_sync_gradients(is_last)  # DeepSpeed updates when told so
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
@@ -103,9 +110,10 @@ class TreeTrainer(Trainer):
         return total
 
     def _refuse(self, total: float, computed: Sequence[tuple[Tensor, Sequence[str]]]) -> None:
-        """Raises ModelError with the tree that the first loss beyond numbers comes from."""
-        units = ((name, value) for losses, names in computed for name, value in zip(names, losses.tolist(), strict=True))
-        tree = next((f" (tree {name})" for name, value in units if not math.isfinite(value)), "")
+        """Raises ModelError, in every process, with the tree that the first loss beyond numbers comes from."""
+        units = [(name, value) for losses, names in computed for name, value in zip(names, losses.tolist(), strict=True)]
+        found = gather_object([name for name, value in units if not math.isfinite(value)])
+        tree = f" (tree {found[0]})" if found else ""
         step = self.state.global_step + 1
         raise ModelError(f"the loss is {total} at step {step}{tree}; lower the learning rate, or look at that tree")
 
@@ -121,17 +129,9 @@ class TreeTrainer(Trainer):
         super().log(logs, start_time)
 
 
-class PlannedSteps(Dataset):
-    """The planned optimizer steps as a map-style data set: one item is one step."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self.steps = steps
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, index: int) -> Step:
-        return self.steps[index]
+def float32_sums(policy: MixedPrecisionPolicy) -> MixedPrecisionPolicy:
+    """FSDP2's policy with gradients summed and log-probs given in float32, whatever is computed in."""
+    return replace(policy, reduce_dtype=torch.float32, output_dtype=None)
 
 
 class ReportSteps(TrainerCallback):
