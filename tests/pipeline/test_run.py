@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,26 @@ def test_a_model_folder_can_be_the_start(finished, tmp_path, small_options):
     one, other = ((root / "models" / "sft" / "model.safetensors").read_bytes() for root in (finished, folder))
     assert one == other
     assert main(["sample", str(folder), "--workers", "1"]) == 0
+
+
+def test_a_model_with_code_of_its_own(finished, tmp_path, small_options, capsys):
+    """Refused with the cure unless model.trust_remote_code is set; then its code goes on with the run's models."""
+    own = shutil.copytree(finished / "models" / "sft", tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    config |= {"model_type": "own_llama", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnLlama"}}
+    (own / "config.json").write_text(json.dumps(config))
+    (own / "own.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own_llama'\n"
+        "class OwnLlama(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    options = [*small_options, "--model.path", str(own), "--problems.sft", "0"]
+    assert main(["sft", str(tmp_path / "run"), *options]) == 2
+    assert "set model.trust_remote_code = true" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main(["sft", str(tmp_path / "run"), *options, "--model.trust_remote_code", "true"]) == 0
+    assert (tmp_path / "run" / "models" / "sft" / "own.py").exists()
+    assert main(["sample", str(tmp_path / "run"), "--workers", "1"]) == 0
 
 
 def test_sft_with_adapters_leaves_a_plain_model(finished, tmp_path, small_options):

@@ -55,8 +55,8 @@ class TrainingBench:
 def bench_training(bench: TrainingBench, out: str | None, console: Console) -> None:
     """Print the comparison and write it to the file `out`.
 
-    Raises BenchError where TRL, the model's package or the file's folder is missing, ModelError for a precision that this machine
-    lacks.
+    Raises BenchError where TRL, the model's package or the file's folder is missing, ModelError for a precision that this
+    machine lacks.
     """
     import torch
 

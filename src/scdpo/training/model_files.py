@@ -56,6 +56,8 @@ def _load(kind: Any, path: str | Path, **options: Any) -> Any:
         return kind.from_pretrained(name, **options)
     except Exception as error:  # the library raises many types for a folder that it cannot read
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "trust_remote_code" in str(error):
+            reason = "it comes with code of its own; read that, and set model.trust_remote_code = true to run it"
         raise ModelError(f'cannot load "{path}": {reason}') from error
 
 
