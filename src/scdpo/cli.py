@@ -226,9 +226,9 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         if known.command == "sft" and rank == 0:
             run = RunDirectory.prepare(known.dir, known.recipe, overrides)
         if processes > 1:
-            from accelerate import PartialState
+            from scdpo.training.processes import launched
 
-            PartialState().wait_for_everyone()
+            launched().wait_for_everyone()
         if known.command != "sft" or rank > 0:
             run = RunDirectory.open(known.dir)
             run.refuse_changes(overrides)

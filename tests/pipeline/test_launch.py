@@ -45,6 +45,12 @@ def ready(finished, small_options, tmp_path):
     return make
 
 
+def cached(run) -> list[str]:
+    """The pairs in the run's reference cache, a line each."""
+    (file,) = run.reference_cache.iterdir()
+    return sorted(json.loads(line)["pair"] for line in file.read_text().splitlines())
+
+
 FULL = {"training.optimizer": "adamw"}
 LORA = {"training.optimizer": "adamw", "training.lora.rank": "4", "training.layout": "pairs"}
 
@@ -58,6 +64,7 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
     done = launched("train", str(two.path))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("run directory") == 1, "one process speaks"
+    assert cached(one) == cached(two), "each pair's reference log-probs once, whoever computed them"
     before = weights(one.model("sft"))
     for arm in ARMS:
         first, second = weights(one.model(arm)), weights(two.model(arm))

@@ -37,10 +37,11 @@ def loss_and_gradient(model, tree, layout, chunk=1024):
 @settings(deadline=None, max_examples=12)
 @given(tree=TREES)
 def test_tree_and_pairs_are_equal(model, tree):
-    """Losses to 1e-6, gradients to 1e-4 of the largest, in float32."""
+    """Losses to 1e-6, gradients to 1e-4 of their norm, in float32. Of a branch that is its trunk the gradient is 0, up to
+    rounding."""
     (losses, gradient), (other_losses, other_gradient) = (loss_and_gradient(model, tree, name) for name in ("tree", "pairs"))
     assert losses.tolist() == pytest.approx(other_losses.tolist(), rel=1e-6)
-    assert (gradient - other_gradient).norm() <= 1e-4 * other_gradient.norm()
+    assert (gradient - other_gradient).norm() <= 1e-4 * other_gradient.norm() + 1e-6
 
 
 def test_chunks_of_logits_change_nothing(model):

@@ -280,7 +280,7 @@ def test_activation_checkpointing_changes_nothing(rank, base, trees, questions, 
     forward = LlamaMLP.forward
 
     def counted(self, states):
-        passes[checkpointing] += 1
+        passes[checkpointing] += self.training
         return forward(self, states)
 
     monkeypatch.setattr(LlamaMLP, "forward", counted)
@@ -288,6 +288,6 @@ def test_activation_checkpointing_changes_nothing(rank, base, trees, questions, 
         chosen = settings.model_copy(update={"activation_checkpointing": checkpointing})
         job = training(tmp_path, str(checkpointing))
         train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
-    assert passes[True] > 1.5 * passes[False]
+    assert passes[True] == 2 * passes[False] > 0
     assert same(weights(tmp_path / "False"), weights(tmp_path / "True"), tolerance=1e-6)
     assert not same(weights(base), weights(tmp_path / "True"), tolerance=1e-4)

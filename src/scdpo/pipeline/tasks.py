@@ -130,13 +130,12 @@ def answer_task(path: Path, model: str, index: int, report: Report) -> list[Reco
 
 def sft_task(path: Path, report: Report) -> Record:
     """The SFT model: the given one or one from scratch, trained on the worked solutions."""
-    from accelerate import PartialState
-
     from scdpo.engines.transformers_engine import refuse_other_attention
     from scdpo.solutions.solution import Solution
     from scdpo.solutions.verdict import Verdict
     from scdpo.training.adapters import add_adapters, merged, quantization
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
+    from scdpo.training.processes import launched
     from scdpo.training.scratch import make_model, make_tokenizer
     from scdpo.training.train import card, train_sft
 
@@ -158,9 +157,9 @@ def sft_task(path: Path, report: Report) -> Record:
     if not problems:
         model = untrained()
         refuse_other_attention(model, settings.context)
-        if PartialState().is_main_process:
+        if launched().is_main_process:
             save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
-        PartialState().wait_for_everyone()
+        launched().wait_for_everyone()
         return {}
     right = Verdict("correct")
     worked, unspelled = [], 0
@@ -184,10 +183,10 @@ def sft_task(path: Path, report: Report) -> Record:
     else:
         model = add_adapters(model, lora, settings.path, training.seed)
         facts = train_sft(model, worked, codec, recipe.sft, settings.context, adapter, report, unspelled)
-    if PartialState().is_main_process:
+    if launched().is_main_process:
         save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))
         shutil.rmtree(adapter.folder)
-    PartialState().wait_for_everyone()
+    launched().wait_for_everyone()
     return facts
 
 

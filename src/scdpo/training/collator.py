@@ -60,7 +60,7 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
     for side, pairs in sides.items():
         batch[f"{side}_token"] = torch.tensor([places[token] for tokens in pairs for token in tokens])
         batch[f"{side}_pair"] = torch.tensor([number for number, tokens in enumerate(pairs) for _ in tokens])
-    reference = torch.tensor([pair for item in items for pair in item.reference], dtype=torch.float32).reshape(-1, 2)
+    reference = torch.tensor([pair for item in items for pair in item.reference], dtype=torch.float64).reshape(-1, 2)
     if len(reference):
         batch |= {"reference_chosen": reference[:, 0], "reference_rejected": reference[:, 1]}
     batch["forks"] = torch.tensor([pair.fork for item in items for pair in item.row.pairs])

@@ -95,4 +95,7 @@ def _difference(compute: Callable[[], Tensor], truth: Tensor) -> tuple[float, st
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    narrow = device.type == "mps" and value.dtype == torch.float64  # which it does not know
+    return (value.float() if narrow else value).to(device)

@@ -81,10 +81,15 @@ def forward_counts(model: Any, chunk: int) -> Iterator[None]:
 
 
 def pair_log_probs(tokens: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """(chosen, rejected), each [pairs]: the sums of token log-probs [n] over each side's tokens after the fork."""
+    """(chosen, rejected), each [pairs]: the sums of token log-probs [n] over each side's tokens after the fork.
+
+    In float64 where the device has it: sums of hundreds of nats whose differences matter.
+    """
+    if tokens.device.type != "mps":
+        tokens = tokens.double()
     sums = []
     for side in ("chosen", "rejected"):
-        zeros = torch.zeros(len(batch["forks"]), device=tokens.device)
+        zeros = tokens.new_zeros(len(batch["forks"]))
         sums.append(zeros.index_add(0, batch[f"{side}_pair"], tokens[batch[f"{side}_token"]]))
     return sums[0], sums[1]
 

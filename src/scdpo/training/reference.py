@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from scdpo.jsonlines import read_json_lines
@@ -25,6 +24,7 @@ from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import CHUNK, pair_log_probs, token_log_probs
 from scdpo.training.plan import split
+from scdpo.training.processes import launched
 
 Values = tuple[float, float]
 Report = Callable[[int, int], None]
@@ -56,13 +56,13 @@ def cached_reference(
     missing = [row for row in rows if any(pair_key(row, pair) not in known for pair in row.pairs)]
     if missing:
         found = compute(model, missing, token_budget, layout, chunk, report)
-        if PartialState().is_main_process:
+        if launched().is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps({"pair": key, "log_probs": values}) for key, values in found.items()]
             with file.open("a+b") as out:
                 torn = out.tell() > 0 and not ends_line(out)
                 out.write(("\n" * torn + "".join(line + "\n" for line in lines)).encode())
-        PartialState().wait_for_everyone()  # who reads on is to find what was written
+        launched().wait_for_everyone()  # who reads on is to find what was written
         known |= found
     return _of_rows(rows, known)
 
@@ -95,7 +95,7 @@ def compute(
     Several processes share the work, and each gets the whole.
     """
     without_dropout(model)
-    state = PartialState()
+    state = launched()
     parts = split([Item(row) for row in rows], token_budget, layout, state.num_processes)
     found: dict[str, Values] = {}
     with without_adapters(model):

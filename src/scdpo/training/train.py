@@ -23,6 +23,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
+from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
 from scdpo.training.trackers import PROJECT, end_trackers, prepare_trackers
@@ -149,10 +150,8 @@ def load_trainable(path: str | Path, settings: OptimizerSettings, seed: int, tru
 
 def to_own_device(model: Any) -> None:
     """Move the model to where this process computes; quantized ones are there already."""
-    from accelerate import PartialState
-
     if not getattr(model, "is_quantized", False):
-        model.to(PartialState().device)
+        model.to(launched().device)
 
 
 def check_precision(precision: str, device: str) -> None:
@@ -188,7 +187,6 @@ def train(
 
     Returns `data_facts` with those of the training; they are the log's last line and in the model card.
     """
-    from accelerate import PartialState
     from accelerate.utils import DistributedType
 
     from scdpo.training.optimizer import MuonWithAdamW
@@ -200,7 +198,7 @@ def train(
     to_own_device(model)
     check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
-    processes = PartialState()
+    processes = launched()
     steps = plan_steps(
         items,
         settings.batch,
