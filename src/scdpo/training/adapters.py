@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
 from scdpo.training.settings import LoraSettings
 
+# Where it is installed, it warns in every process that loads PEFT of a kernel that it would like to have.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 ADAPTER_FILE = "adapter_config.json"
 
 
