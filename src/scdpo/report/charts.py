@@ -99,10 +99,10 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], title: str) -> s
     legend = left
     parts = []
     for part in range(5):
-        value = low + spread * part / 4
+        tick = round(low + spread * part / 4, places) + 0.0  # no -0
         y = 12 + (height - bottom - 12) * (1 - part / 4)
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.{places}f}</text>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.{places}f}</text>')
     for index, (name, line) in enumerate(series.items()):
         last = line[-1][0] or 1
         path = " ".join(
