@@ -1,7 +1,7 @@
 """Memory of a training on a processor: what tensors free is kept for the next ones.
 
 glibc gives large blocks back to the system, which has to clear the pages again when they are asked for next. That took a
-quarter of a training step's time (docs/training.md).
+tenth of a training step's time (docs/training.md).
 """
 
 from __future__ import annotations
