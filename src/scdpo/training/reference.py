@@ -86,8 +86,8 @@ def compute(
     model: Any,
     rows: Sequence[TreeRow],
     token_budget: int,
-    layout: Layout = "tree",
-    chunk: int = CHUNK,
+    layout: Layout,
+    chunk: int,
     report: Report = lambda done, total: None,
 ) -> dict[str, Values]:
     """The log-probs of the rows' pairs by `pair_key`. Of a model with adapters, with these switched off.

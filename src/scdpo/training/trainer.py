@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -113,7 +114,7 @@ class TreeTrainer(Trainer):
         """Raises ModelError, in every process, with the tree that the first loss beyond numbers comes from."""
         units = [(name, value) for losses, names in computed for name, value in zip(names, losses.tolist(), strict=True)]
         found = gather_object([name for name, value in units if not math.isfinite(value)])
-        tree = f" (tree {found[0]})" if found else ""
+        tree = f" (tree {textwrap.shorten(found[0], 80)})" if found else ""
         step = self.state.global_step + 1
         raise ModelError(f"the loss is {total} at step {step}{tree}; lower the learning rate, or look at that tree")
 
