@@ -32,3 +32,7 @@ class GradingError(ScdpoError):
 
 class BenchError(ScdpoError):
     """A bench that cannot be run here."""
+
+
+class SandboxError(ScdpoError):
+    """A sandbox that does not start, or would not hold what runs in it."""

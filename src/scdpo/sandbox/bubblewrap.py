@@ -1,0 +1,49 @@
+"""bubblewrap around the fork server: namespaces of its own for files, processes and network, where the system allows it.
+
+One layer more, never the only one: it is refused in most containers and on some distributions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+PROBE_SECONDS = 20
+
+
+def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
+    """(the words to put before a command, bubblewrap's version) or ([], why it cannot be used).
+
+    folders: what the command sees of the disk besides the system's own programs and libraries, read-only.
+    """
+    program = shutil.which("bwrap")
+    if sys.platform != "linux" or program is None:
+        return [], "bubblewrap is not installed"
+    prefix = [program, *("--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try --new-session".split())]
+    # Root needs no user namespace, and keeps what it takes to become an ordinary user inside.
+    prefix += "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID".split() if os.geteuid() == 0 else ["--unshare-user"]
+    for folder in (*SYSTEM, sys.prefix, sys.base_prefix, *folders):
+        prefix += ["--ro-bind-try", folder, folder]
+    prefix += "--proc /proc --dev /dev --tmpfs /tmp --chdir /tmp".split()
+    try:
+        tried = subprocess.run(
+            [*prefix, sys.executable, "-I", "-S", "-c", ""], capture_output=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL
+        )
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], f"bubblewrap does not work here ({error})"
+    if tried.returncode:
+        reason = tried.stderr.decode(errors="replace").strip().splitlines()
+        return [], f"bubblewrap does not work here ({reason[-1] if reason else f'exit status {tried.returncode}'})"
+    return prefix, "".join(re.findall(r"[\d.]+", version)[:1])
+
+
+def package_folders() -> list[str]:
+    """Where the modules of this process come from: what a fresh interpreter needs to see of the disk."""
+    return [path for path in dict.fromkeys(sys.path) if path and Path(path).is_dir()]

@@ -1,0 +1,182 @@
+"""The layers that keep a session in: each is put in force by one function, and found missing by its name.
+
+A session loses, in this order: root's identity (once, in the server), resources, the file system and the network (Landlock),
+and every system call but some thirty (seccomp). It keeps what computing needs: memory, clocks, its own three descriptors. Knows
+no session and no protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNPRIVILEGED = 65534
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PROT_EXEC = 4
+TERMINAL_ATTRIBUTES = 0x5401
+FCNTL_GETFD, FCNTL_SETFD, FCNTL_GETFL = 1, 2, 3
+
+# What computing needs. No file is opened or looked at by its name, nothing is made executable, nobody else is reached.
+ALLOWED = (
+    "read write close lseek fstat "
+    "munmap mremap madvise brk "
+    "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall "
+    "futex getpid gettid getuid geteuid getgid getegid sched_yield sched_getaffinity "
+    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage getrandom "
+    "exit exit_group"
+).split()
+
+LAYERS = ("ordinary user", "resource limits", "Landlock", "seccomp")
+"""All of these must be in force; "bubblewrap" comes on top where it works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """What a session is locked with: prepared once, in the server, as making them costs more than using them.
+
+    space: the most bytes of address space; ruleset, filter: None where the layer is missing.
+    """
+
+    space: int
+    ruleset: Any
+    filter: Any
+
+
+def drop_root() -> str | None:
+    """Become an ordinary user for good. Returns why that cannot be, or None."""
+    if os.geteuid() != 0 and os.getuid() != 0:
+        return None
+    try:
+        os.setgroups([])
+        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+    except OSError as error:
+        return f"root cannot become user {UNPRIVILEGED} here ({error.strerror})"
+    return None
+
+
+def make_ruleset() -> tuple[Any, str]:
+    """(a Landlock ruleset that allows no file, no TCP and no signal to others, "ABI n") or (None, why there is none)."""
+    try:
+        import landlockpy
+    except ImportError:
+        return None, "the package landlockpy is not installed"
+    try:
+        abi = landlockpy.abi_version()
+    except OSError as error:
+        return None, f"{error.strerror}"
+    if not abi:
+        return None, "the kernel has none (Linux 5.13 and newer have it, if it is not switched off)"
+    scope = landlockpy.Scope.SIGNAL | landlockpy.Scope.ABSTRACT_UNIX_SOCKET
+    return landlockpy.Ruleset(scoped=scope), f"ABI {abi}"
+
+
+def make_filter() -> tuple[Any, str]:
+    """(a seccomp filter that allows ALLOWED and fails everything else, "n system calls") or (None, why there is none)."""
+    try:
+        import seccompy
+        from seccompy.syscalls import syscall_nr
+    except ImportError:
+        return None, "the package seccompy is not installed"
+    try:
+        if not seccompy.supported():
+            return None, "the kernel has none, or this container forbids it"
+    except OSError as error:
+        return None, f"{error.strerror}"
+    filter = seccompy.Filter(default=int(seccompy.Action.ERRNO) | errno.EPERM)
+    known = []
+    for name in ALLOWED:
+        with contextlib.suppress(ValueError, KeyError, OSError):  # not every architecture has all of them
+            syscall_nr(name)
+            known.append(name)
+    for name in known:
+        filter.allow(name)
+    no_execution = [seccompy.ArgCmp(2, seccompy.CmpOp.MASKED_EQ, 0, mask=PROT_EXEC)]
+    filter.allow("mmap", args=no_execution)
+    filter.allow("mprotect", args=no_execution)
+    filter.allow("ioctl", args={1: TERMINAL_ATTRIBUTES})
+    for command in (FCNTL_GETFD, FCNTL_SETFD, FCNTL_GETFL):
+        filter.allow("fcntl", args={1: command})
+    assert filter.program  # compiled here, once
+    return filter, f"{len(known) + 4} system calls"
+
+
+def lock(locks: Locks, *keep: int) -> None:
+    """Put every layer in force in this process, for good, and close all descriptors above 2 but those to keep."""
+    limit_resources(locks.space)
+    if locks.ruleset is not None:
+        locks.ruleset.restrict()
+    start = 3
+    for descriptor in (*sorted(keep), 1 << 20):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    if locks.filter is not None:
+        locks.filter.load()
+
+
+def limit_resources(space: int) -> None:
+    """No core, no files, no processes, `space` bytes of addresses."""
+    for name, limit in (
+        ("RLIMIT_AS", space),
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_FSIZE", 0),
+        ("RLIMIT_NOFILE", 16),
+        ("RLIMIT_NPROC", 0),
+        ("RLIMIT_MEMLOCK", 0),
+        ("RLIMIT_MSGQUEUE", 0),
+    ):
+        if hasattr(resource, name):
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(getattr(resource, name), (limit, limit))
+
+
+def mapped_bytes() -> int:
+    """The address space that this process has mapped."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 1 << 32
+
+
+def set_process(name: int, value: int) -> None:
+    """prctl(name, value), where the system has it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(name, value, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    set_process(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def hide() -> None:
+    """No other process of this user may look into this one or its children, and none of them dumps its memory."""
+    set_process(PR_SET_DUMPABLE, 0)
+
+
+# Run in a session at the start: names what it could do and must not. Exec comes last; it would end the session.
+SELF_TEST = """
+import os, socket, _thread
+def tried(name, action):
+    try:
+        action()
+    except BaseException:
+        return
+    print(name)
+tried("open a file", lambda: open("/etc/passwd"))
+tried("look at a file", lambda: os.stat("/etc/passwd"))
+tried("list a folder", lambda: os.listdir("/"))
+tried("write a file", lambda: open("/tmp/scdpo-self-test", "w"))
+tried("open a socket", lambda: socket.socket())
+tried("start a process", lambda: os.fork() or os._exit(0))
+tried("start a thread", lambda: _thread.start_new_thread(print, ()))
+tried("signal another process", lambda: os.kill(os.getppid(), 0))
+tried("run a program", lambda: os.execv("/bin/true", ["true"]))
+"""

@@ -1,0 +1,412 @@
+"""The fork server: a warm interpreter that forks one locked process a solution, keeps its clock, and never waits for it.
+
+Run as `python -m scdpo.sandbox.server DESCRIPTOR OPTIONS` with a clean environment (see sandbox). It reads requests from the
+socket DESCRIPTOR and answers on it, each message as JSON behind its length. A session is told what to run under a fresh secret
+id, and only a reply with that id counts: nothing that code writes can pass for the answer to another block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from scdpo.sandbox.archive import ArchiveFinder
+from scdpo.sandbox.layers import (
+    LAYERS,
+    SELF_TEST,
+    Locks,
+    die_with_parent,
+    drop_root,
+    hide,
+    lock,
+    make_filter,
+    make_ruleset,
+    mapped_bytes,
+)
+from scdpo.sandbox.session import LARGEST_MESSAGE, Session, serve
+
+GRACE = 1.0
+"""Seconds between the interrupt and the kill."""
+JUNK = 1000
+"""Messages without the right id that a session may send before it is killed."""
+OWN_SPACE = 16 << 20
+PRELOADED = (
+    "numpy numpy.random numpy.linalg numpy.fft numpy.polynomial sympy mpmath "
+    "scipy scipy.special scipy.optimize scipy.linalg scipy.integrate scipy.interpolate scipy.stats scipy.fft scipy.sparse "
+    "scipy.sparse.linalg scipy.spatial scipy.signal scipy.ndimage scipy.constants scipy.cluster.hierarchy "
+    "array bisect cmath collections copy csv ctypes datetime decimal difflib fractions functools hashlib heapq itertools json "
+    "locale math numbers operator pprint queue random re statistics string struct textwrap time timeit typing unicodedata uuid "
+    "zlib zoneinfo calendar dataclasses enum graphlib io secrets"
+).split()
+# What is slow when first used, done once before the first fork: sympy's lazy imports and its caches.
+WARM_UP = """
+from sympy import *
+x, y, n = symbols("x y n")
+str(expand((x + 1)**3)), str(factor(x**2 - 1)), str(simplify(sin(x)**2 + cos(x)**2)), str(solve(x**2 - 2, x))
+solve([Eq(x + y, 3), Eq(x - y, 1)], [x, y]), solve(2*x + 3 - 7, x), solveset(x**2 - 4, x), nsolve(x**2 - 2, x, 1)
+str(diff(x**3, x)), str(integrate(x**2 + sin(x), (x, 0, 1))), limit(sin(x)/x, x, 0), summation(n, (n, 1, 10))
+Rational(1, 3) + Rational(1, 6), sqrt(8), pi.evalf(), N(sqrt(2), 20), Matrix([[1, 2], [3, 4]]).inv(), latex(x/2), pretty(x/2)
+factorint(360), gcd(12, 18), lcm(4, 6), isprime(97), binomial(5, 2), factorial(5), divisors(12), Mod(7, 3), Abs(-2), floor(pi)
+Poly(x**2 + x, x).all_coeffs(), solve_univariate_inequality(x**2 < 4, x), sympify("2*x + 1"), lambdify(x, x**2)(3)
+apart(1/(x*(x + 1))), together(1/x + 1/y), cancel((x**2 - 1)/(x - 1)), series(exp(x), x, 0, 4), Point(0, 0).distance(Point(3, 4))
+"""
+ARCHIVED = ("numpy", "scipy", "sympy", "mpmath")
+
+
+@dataclass
+class Request:
+    """A block that a session is to run, and what has become of it."""
+
+    ticket: int
+    code: str
+    id: str = ""
+    began: float = 0.0
+    interrupted: bool = False
+
+
+@dataclass
+class Process:
+    """A session's process. waiting: its blocks not begun yet; junk: messages that answered nothing."""
+
+    name: int
+    pid: int
+    pidfd: int
+    channel: socket.socket
+    waiting: deque[Request] = field(default_factory=deque)
+    running: Request | None = None
+    junk: int = 0
+
+
+class Server:
+    """Sessions by name, at most `jobs` blocks at once; each block may take `seconds`."""
+
+    def __init__(self, client: socket.socket, options: dict[str, Any], locks: Locks) -> None:
+        self.client, self.options, self.locks = client, options, locks
+        self.selector = selectors.DefaultSelector()
+        client.setblocking(False)
+        self.selector.register(client, selectors.EVENT_READ)
+        self.sessions: dict[int, Process | None] = {}  # None: dead, and not closed yet
+        self.ready: deque[Process] = deque()
+        self.running: set[int] = set()
+        self.received, self.unsent = bytearray(), bytearray()
+        self.is_open = True
+
+    def loop(self) -> None:
+        """Serve until the client is gone."""
+        while self.is_open:
+            self.step()
+        for name in list(self.sessions):
+            self.close(name)
+
+    def step(self) -> None:
+        """Begin what can begin, then wait for the next event: a request, a reply, an end, or a deadline."""
+        self.dispatch()
+        now = time.monotonic()
+        waits = [self.deadline(request) - now for request in self.requests()]
+        for key, events in self.selector.select(max(0.0, min(waits)) if waits else None):
+            if key.fileobj is self.client:
+                self.hear(events)
+            elif isinstance(key.data, Process):
+                self.read(key.data)
+            else:
+                self.reap(key.fd, key.data)
+        self.keep_time()
+
+    def requests(self) -> Iterator[Request]:
+        """The blocks that run now."""
+        for name in self.running:
+            process = self.sessions[name]
+            if process is not None and process.running is not None:
+                yield process.running
+
+    def deadline(self, request: Request) -> float:
+        return request.began + self.options["seconds"] + (GRACE if request.interrupted else 0.0)
+
+    def keep_time(self) -> None:
+        """Interrupt the blocks whose time is over, and kill the sessions that do not care."""
+        now = time.monotonic()
+        for name in list(self.running):
+            process = self.sessions[name]
+            if process is None or process.running is None or now < self.deadline(process.running):
+                continue
+            if process.running.interrupted:
+                self.bury(process, "timeout", self.over_time())
+            else:
+                process.running.interrupted = True
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(process.pidfd, signal.SIGINT)
+
+    def over_time(self) -> str:
+        return f"TimeoutError: stopped after {self.options['seconds']:g} seconds"
+
+    # The client's side
+
+    def hear(self, events: int) -> None:
+        """Read what the client asks and send it what is due."""
+        if events & selectors.EVENT_WRITE:
+            self.send()
+        if not events & selectors.EVENT_READ:
+            return
+        with contextlib.suppress(BlockingIOError):
+            part = self.client.recv(1 << 20)
+            self.is_open = bool(part)
+            self.received += part
+        while len(self.received) >= 4:
+            end = 4 + int.from_bytes(self.received[:4], "big")
+            if len(self.received) < end:
+                return
+            request = json.loads(self.received[4:end])
+            del self.received[:end]
+            if request["do"] == "run":
+                self.take(request["session"], Request(request["ticket"], request["code"]))
+            else:
+                self.close(request["session"])
+
+    def say(self, message: dict[str, Any]) -> None:
+        content = json.dumps(message, ensure_ascii=False).encode()
+        self.unsent += len(content).to_bytes(4, "big") + content
+        self.send()
+
+    def send(self) -> None:
+        """Send what the client's socket takes; the rest waits, so that a busy client holds nobody up."""
+        try:
+            while self.unsent:
+                del self.unsent[: self.client.send(self.unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.is_open = False
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
+        self.selector.modify(self.client, wanted)
+
+    def answer(self, request: Request, status: str, text: str) -> None:
+        seconds = time.monotonic() - request.began if request.began else 0.0
+        self.say({"ticket": request.ticket, "status": status, "text": text, "seconds": seconds})
+
+    # The sessions' side
+
+    def take(self, name: int, request: Request) -> None:
+        """Give a block to its session, which begins with its first one."""
+        if name not in self.sessions:
+            try:
+                self.sessions[name] = self.fork(name)
+            except OSError as error:
+                self.sessions[name] = None
+                self.answer(request, "killed", f"the session could not start ({error.strerror})")
+                return
+        process = self.sessions[name]
+        if process is None:
+            self.answer(request, "killed", "the session is dead")
+            return
+        process.waiting.append(request)
+        if process.running is None and len(process.waiting) == 1:
+            self.ready.append(process)
+
+    def dispatch(self) -> None:
+        """Begin blocks, in the order in which they came, while fewer than `jobs` run."""
+        while self.ready and len(self.running) < self.options["jobs"]:
+            process = self.ready.popleft()
+            if self.sessions.get(process.name) is not process or not process.waiting:
+                continue
+            request = process.running = process.waiting.popleft()
+            request.id, request.began = secrets.token_hex(16), time.monotonic()
+            self.running.add(process.name)
+            message = json.dumps({"id": request.id, "code": request.code}, ensure_ascii=False).encode()
+            try:
+                process.channel.send(message)
+            except OSError:
+                self.bury(process, "killed", "the session is dead")
+
+    def fork(self, name: int) -> Process:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_MESSAGE)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent()
+                if os.getppid() == parent:
+                    be_session(theirs.fileno(), self.options, self.locks)
+            finally:
+                os._exit(1)
+        theirs.close()
+        ours.setblocking(False)
+        process = Process(name, pid, os.pidfd_open(pid), ours)
+        self.selector.register(ours, selectors.EVENT_READ, process)
+        return process
+
+    def read(self, process: Process) -> None:
+        """One message of a session: the reply to what it runs, junk, or its end."""
+        try:
+            message = process.channel.recv(LARGEST_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self.bury(process, "killed", "")
+            return
+        reply = self.understood(process, message)
+        if reply is None:
+            process.junk += 1
+            if process.junk > JUNK:
+                self.bury(process, "killed", "the session sent too many messages that answered nothing")
+            return
+        request, (kind, text) = process.running, reply
+        assert request is not None
+        process.running = None
+        self.running.discard(process.name)
+        if kind == "interrupted" and request.interrupted:
+            self.answer(request, "timeout", f"{text}\n{self.over_time()}".lstrip("\n"))
+        elif kind == "interrupted":
+            self.answer(request, "error", f"{text}\nKeyboardInterrupt".lstrip("\n"))
+        else:
+            self.answer(request, kind, text)
+        if process.waiting:
+            self.ready.append(process)
+
+    def understood(self, process: Process, message: bytes) -> tuple[str, str] | None:
+        """(kind, text) of a reply to the block that runs now; None for anything else."""
+        try:
+            reply = json.loads(message)
+            kind, text = reply["kind"], reply["text"]
+            mine = process.running is not None and secrets.compare_digest(reply["id"], process.running.id)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        if not mine or kind not in ("ok", "error", "interrupted") or not isinstance(text, str):
+            return None
+        return kind, text[: 2 * self.options["output_characters"] + 200]
+
+    def bury(self, process: Process, status: str, text: str) -> None:
+        """A session has died or is to: answer for its blocks, and leave nothing of it."""
+        how = death(process.pid)
+        self.end(process)
+        self.sessions[process.name] = None
+        self.running.discard(process.name)
+        if process.running is not None:
+            self.answer(process.running, status, text or f"the session died{how and f' ({how})'}")
+        for request in process.waiting:
+            self.answer(request, "killed", "the session is dead")
+
+    def end(self, process: Process) -> None:
+        """Kill a session's process and free what is held of it; it is reaped when it has gone (see reap)."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        self.selector.unregister(process.channel)
+        process.channel.close()
+        self.selector.register(process.pidfd, selectors.EVENT_READ, process.pid)
+
+    def reap(self, pidfd: int, pid: int) -> None:
+        self.selector.unregister(pidfd)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+
+    def close(self, name: int) -> None:
+        """End a session that is needed no more; blocks that it still has are answered as killed."""
+        process = self.sessions.pop(name, None)
+        if process is None:
+            return
+        self.running.discard(name)
+        self.end(process)
+        for request in (*([process.running] if process.running else []), *process.waiting):
+            self.answer(request, "killed", "the session was closed")
+
+
+def death(pid: int) -> str:
+    """How a process that is dying or dead has ended; it can still be waited for. Empty where it lives on."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    if found is None:
+        return ""
+    return f"exit status {found.si_status}" if found.si_code == os.CLD_EXITED else signal.strsignal(found.si_status) or "a signal"
+
+
+def self_test(options: dict[str, Any], locks: Locks) -> str:
+    """What a session could do here and must not; empty where it is held."""
+    client, own = socket.socketpair()
+    with client:
+        server = Server(own, options, locks)
+        server.take(0, Request(0, SELF_TEST))
+        client.setblocking(False)
+        answer = bytearray()
+        while not answer:
+            server.step()
+            with contextlib.suppress(BlockingIOError):
+                answer += client.recv(1 << 16)
+        server.close(0)
+        server.selector.close()
+        own.close()
+    reply = json.loads(answer[4:])
+    return "" if (reply["status"], reply["text"]) == ("ok", "") else ", ".join(reply["text"].splitlines())
+
+
+def be_session(channel: int, options: dict[str, Any], locks: Locks) -> None:
+    """What the forked process does for the rest of its life."""
+    session = Session(options["output_characters"], options["echo"], options["traceback"] == "full")
+    lock(locks, channel, session.raw)
+    serve(channel, session)
+
+
+def load(options: dict[str, Any]) -> list[str]:
+    """Import what sessions share; returns the wanted packages that cannot be imported."""
+    missing = []
+    for name in (*PRELOADED, *options["modules"], *(["IPython.lib.pretty"] if options["echo"] == "pretty" else [])):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    with contextlib.suppress(Exception):
+        exec(WARM_UP, {})
+    archive = ArchiveFinder((*ARCHIVED, *options["modules"]))
+    keep = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") in ("BuiltinImporter", "FrozenImporter")]
+    sys.meta_path[:] = [*keep, archive]
+    return missing
+
+
+def main(descriptor: int, options: dict[str, Any]) -> None:
+    client = socket.socket(fileno=descriptor)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("800")  # where memory runs out, the sessions go first
+    ruleset, landlock = make_ruleset()
+    filter, seccomp = make_filter()
+    modules_missing = load(options)
+    in_force, missing = {"resource limits": f"{options['memory_mb']} MB a session"}, {}
+    why = drop_root()
+    (missing if why else in_force)["ordinary user"] = why or f"user {os.geteuid()}"
+    hide()
+    for name, layer, note in (("Landlock", ruleset, landlock), ("seccomp", filter, seccomp)):
+        (missing if layer is None else in_force)[name] = note
+    space = mapped_bytes() + OWN_SPACE + (options["memory_mb"] << 20)
+    locks = Locks(space, ruleset, filter)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    os.environ.clear()
+    server = Server(client, options, locks)
+    server.say(
+        {
+            "layers": {name: in_force[name] for name in LAYERS if name in in_force},
+            "missing": missing,
+            "not_held": self_test(options, locks),
+            "modules_missing": modules_missing,
+        }
+    )
+    os.dup2(0, 2)  # errors at the start are the client's to show; later ones are nobody's
+    server.loop()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))
