@@ -13,11 +13,14 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
 
 from scdpo import __version__
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
+from scdpo.sandbox.settings import SandboxSettings
 from scdpo.solutions.splitting import FORMATS
 
 STAGE_HELP = {
@@ -30,11 +33,11 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
-SINGLE = ("fields", "steps", "merge", "bench")
+SINGLE = ("fields", "steps", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
 SMOLLM2 = "smollm2-135m"
 SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
-ALONE = ("grade", "steps", "merge", "bench")
+ALONE = ("grade", "steps", "merge", "execute", "doctor", "bench")
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -58,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     add_grade(commands)
     add_steps(commands)
     add_merge(commands)
+    add_execute(commands)
+    text = "whether code can be run in isolation on this machine, layer by layer"
+    commands.add_parser("doctor", help=text, description=f"Say {text}. See docs/sandbox.md.")
     add_bench(commands)
     for name, command in commands.choices.items():
         if name not in SINGLE:
@@ -99,6 +105,24 @@ def add_merge(commands: Any) -> None:
     merge.add_argument("--trust-remote-code", action="store_true", help="run the modelling code that comes with the base")
 
 
+def add_execute(commands: Any) -> None:
+    text = "run the code blocks in a JSON-lines file, each line's in an isolated session of its own"
+    run = commands.add_parser("execute", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/sandbox.md.")
+    run.add_argument("file", help='JSON lines with "id" and "blocks", a list of Python texts')
+    run.add_argument("--out", metavar="FILE", help="where the outputs go (default: standard output)")
+    for name, field in SandboxSettings.model_fields.items():
+        options: dict[str, Any] = {"default": field.default, "help": f"{field.description} (default: {field.default or 'none'})"}
+        if field.annotation is bool:
+            options |= {"action": "store_true", "help": field.description}
+        elif field.annotation in (int, float):
+            options |= {"type": field.annotation, "metavar": "N"}
+        elif get_origin(field.annotation) is Literal:
+            options["choices"] = get_args(field.annotation)
+        else:
+            options |= {"nargs": "+", "metavar": "NAME"}
+        run.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
 def add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure speed against a peer, in one run", description="Measure speed.")
     parts = bench.add_subparsers(dest="part", required=True, metavar="PART")
@@ -106,6 +130,11 @@ def add_bench(commands: Any) -> None:
     grading = parts.add_parser("grading", help=text, description=f"{text[0].upper()}{text[1:]}.")
     grading.add_argument("--file", help="JSON lines with gold and prediction (whole texts) instead of the made ones")
     grading.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    text = "sessions a second and their memory, against jupyter_client with ipykernel"
+    sandbox = parts.add_parser("sandbox", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/sandbox.md.")
+    sandbox.add_argument("--sessions", type=int, default=300, metavar="N", help="of ours (default: 300)")
+    sandbox.add_argument("--kernels", type=int, default=5, metavar="N", help="sessions of the peer (default: 5)")
+    sandbox.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
     training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
     training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")
@@ -259,6 +288,19 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.merge import merge_adapter
 
         merge_adapter(known.adapter, known.out, known.base, known.trust_remote_code, console)
+    elif known.command == "execute":
+        from scdpo.commands.execute import execute_file
+
+        chosen = {name: getattr(known, name) for name in SandboxSettings.model_fields}
+        execute_file(known.file, known.out, settings_of(chosen), console)
+    elif known.command == "doctor":
+        from scdpo.commands.doctor import doctor
+
+        doctor(console)
+    elif known.part == "sandbox":
+        from scdpo.commands.bench_sandbox import bench_sandbox
+
+        bench_sandbox(known.sessions, known.kernels, known.json, console)
     elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 
@@ -268,6 +310,16 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
 
         bench = TrainingBench(**{field.name: getattr(known, field.name) for field in fields(TrainingBench)})
         bench_training(bench, known.json, console)
+
+
+def settings_of(chosen: dict[str, Any]) -> SandboxSettings:
+    """The sandbox's settings as typed. Raises RecipeError for a value out of bounds."""
+    try:
+        return SandboxSettings(**chosen)
+    except ValidationError as error:
+        found = error.errors()[0]
+        option = str(found["loc"][0]).replace("_", "-")
+        raise RecipeError(f"--{option}: {found['msg'][0].lower()}{found['msg'][1:]}, but it is {found['input']!r}") from error
 
 
 def quiet_libraries() -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from scdpo.commands.files import progress_bar, written
 from scdpo.errors import GradingError
 from scdpo.evaluation.statistics import wilson
 from scdpo.grading.files import GradedLine, LineGrader, grade_lines
@@ -47,7 +44,7 @@ def grade_file(path: str, out: str | None, grader: LineGrader, workers: int, kee
     """
     summary = Summary()
     try:
-        with progress_bar(path, console) as advance, written(out) as write:
+        with progress_bar(path, console, "grading") as advance, written(out) as write:
             for line in grade_lines(path, grader, workers, keep_going):
                 if line.flaw:
                     print(f"scdpo: {line.flaw}", file=sys.stderr)
@@ -73,32 +70,6 @@ def json_line(line: GradedLine) -> str:
     except UnicodeEncodeError:
         text = json.dumps(line.to_json())
     return text + "\n"
-
-
-@contextmanager
-def written(out: str | None) -> Iterator[Callable[[str], object]]:
-    """A function that writes to `out`, which is there whole at the end or stays as it was; to nowhere without `out`."""
-    if not out:
-        yield lambda text: None
-        return
-    target = Path(out).expanduser()
-    partial = target.with_name(target.name + ".tmp")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file.write
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def progress_bar(path: str, console: Console) -> Iterator[Callable[[int], None]]:
-    """A bar over the bytes of a file, on terminals; yields the function that moves it."""
-    file = Path(path).expanduser()
-    columns = (TextColumn("grading"), BarColumn(), TextColumn("{task.percentage:3.0f}%"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("grading", total=file.stat().st_size if file.is_file() else None)
-        yield lambda done: progress.update(bar, completed=done)
 
 
 def print_summary(summary: Summary, console: Console) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LIBC = ctypes.CDLL(None)
 UNPRIVILEGED = 65534
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 PROT_EXEC = 4
@@ -149,7 +150,7 @@ def mapped_bytes() -> int:
 def set_process(name: int, value: int) -> None:
     """prctl(name, value), where the system has it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(name, value, 0, 0, 0)
+        LIBC.prctl(name, value, 0, 0, 0)
 
 
 def die_with_parent() -> None:

@@ -40,6 +40,8 @@ from scdpo.sandbox.session import LARGEST_MESSAGE, Session, serve
 
 GRACE = 1.0
 """Seconds between the interrupt and the kill."""
+SPARE = 4
+"""Locked sessions that wait for their first block, made while there is nothing else to do."""
 JUNK = 1000
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
@@ -79,12 +81,12 @@ class Request:
 
 @dataclass
 class Process:
-    """A session's process. waiting: its blocks not begun yet; junk: messages that answered nothing."""
+    """A session's process. name: None while it is spare; waiting: its blocks not begun yet; junk: messages that answered nothing."""
 
-    name: int
     pid: int
     pidfd: int
     channel: socket.socket
+    name: int | None = None
     waiting: deque[Request] = field(default_factory=deque)
     running: Request | None = None
     junk: int = 0
@@ -98,9 +100,10 @@ class Server:
         self.selector = selectors.DefaultSelector()
         client.setblocking(False)
         self.selector.register(client, selectors.EVENT_READ)
-        self.sessions: dict[int, Process | None] = {}  # None: dead, and not closed yet
+        self.sessions: dict[int | None, Process | None] = {}  # None: dead, and not closed yet
+        self.spare: deque[Process] = deque()
         self.ready: deque[Process] = deque()
-        self.running: set[int] = set()
+        self.running: set[int | None] = set()
         self.received, self.unsent = bytearray(), bytearray()
         self.is_open = True
 
@@ -108,15 +111,28 @@ class Server:
         """Serve until the client is gone."""
         while self.is_open:
             self.step()
-        for name in list(self.sessions):
-            self.close(name)
+        self.end_all()
+
+    def end_all(self) -> None:
+        """Kill every session and wait until they have gone."""
+        for process in (*self.spare, *self.sessions.values()):
+            if process is not None:
+                self.end(process)
+        for key in list(self.selector.get_map().values()):
+            if isinstance(key.data, int):
+                self.reap(key.fd, key.data)
 
     def step(self) -> None:
         """Begin what can begin, then wait for the next event: a request, a reply, an end, or a deadline."""
         self.dispatch()
         now = time.monotonic()
         waits = [self.deadline(request) - now for request in self.requests()]
-        for key, events in self.selector.select(max(0.0, min(waits)) if waits else None):
+        short = len(self.spare) < SPARE
+        happened = self.selector.select(0.0 if short else max(0.0, min(waits)) if waits else None)
+        if short and not happened:
+            with contextlib.suppress(OSError):
+                self.spare.append(self.fork())
+        for key, events in happened:
             if key.fileobj is self.client:
                 self.hear(events)
             elif isinstance(key.data, Process):
@@ -127,8 +143,7 @@ class Server:
 
     def requests(self) -> Iterator[Request]:
         """The blocks that run now."""
-        for name in self.running:
-            process = self.sessions[name]
+        for process in map(self.sessions.get, self.running):
             if process is not None and process.running is not None:
                 yield process.running
 
@@ -138,8 +153,7 @@ class Server:
     def keep_time(self) -> None:
         """Interrupt the blocks whose time is over, and kill the sessions that do not care."""
         now = time.monotonic()
-        for name in list(self.running):
-            process = self.sessions[name]
+        for process in [self.sessions.get(name) for name in self.running]:
             if process is None or process.running is None or now < self.deadline(process.running):
                 continue
             if process.running.interrupted:
@@ -202,7 +216,7 @@ class Server:
         """Give a block to its session, which begins with its first one."""
         if name not in self.sessions:
             try:
-                self.sessions[name] = self.fork(name)
+                self.sessions[name] = self.spare.popleft() if self.spare else self.fork()
             except OSError as error:
                 self.sessions[name] = None
                 self.answer(request, "killed", f"the session could not start ({error.strerror})")
@@ -211,6 +225,7 @@ class Server:
         if process is None:
             self.answer(request, "killed", "the session is dead")
             return
+        process.name = name
         process.waiting.append(request)
         if process.running is None and len(process.waiting) == 1:
             self.ready.append(process)
@@ -219,7 +234,7 @@ class Server:
         """Begin blocks, in the order in which they came, while fewer than `jobs` run."""
         while self.ready and len(self.running) < self.options["jobs"]:
             process = self.ready.popleft()
-            if self.sessions.get(process.name) is not process or not process.waiting:
+            if process.name is None or self.sessions.get(process.name) is not process or not process.waiting:
                 continue
             request = process.running = process.waiting.popleft()
             request.id, request.began = secrets.token_hex(16), time.monotonic()
@@ -230,7 +245,8 @@ class Server:
             except OSError:
                 self.bury(process, "killed", "the session is dead")
 
-    def fork(self, name: int) -> Process:
+    def fork(self) -> Process:
+        """A new session, locked and waiting. Raises OSError where the system has no room for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_MESSAGE)
@@ -245,7 +261,7 @@ class Server:
                 os._exit(1)
         theirs.close()
         ours.setblocking(False)
-        process = Process(name, pid, os.pidfd_open(pid), ours)
+        process = Process(pid, os.pidfd_open(pid), ours)
         self.selector.register(ours, selectors.EVENT_READ, process)
         return process
 
@@ -295,6 +311,9 @@ class Server:
         """A session has died or is to: answer for its blocks, and leave nothing of it."""
         how = death(process.pid)
         self.end(process)
+        if process.name is None:
+            self.spare.remove(process)
+            return
         self.sessions[process.name] = None
         self.running.discard(process.name)
         if process.running is not None:
@@ -346,7 +365,7 @@ def self_test(options: dict[str, Any], locks: Locks) -> str:
             server.step()
             with contextlib.suppress(BlockingIOError):
                 answer += client.recv(1 << 16)
-        server.close(0)
+        server.end_all()
         server.selector.close()
         own.close()
     reply = json.loads(answer[4:])

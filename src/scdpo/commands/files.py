@@ -1,0 +1,36 @@
+"""What the commands over files share: output that is there whole or not at all, and a bar over the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def written(out: str | None) -> Iterator[Callable[[str], object]]:
+    """A function that writes to `out`, which is there whole at the end or stays as it was; to nowhere without `out`."""
+    if not out:
+        yield lambda text: None
+        return
+    target = Path(out).expanduser()
+    partial = target.with_name(target.name + ".tmp")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file.write
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress_bar(path: str, console: Console, title: str) -> Iterator[Callable[[int], None]]:
+    """A bar over the bytes of a file, on terminals; yields the function that moves it."""
+    file = Path(path).expanduser()
+    columns = (TextColumn(title), BarColumn(), TextColumn("{task.percentage:3.0f}%"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=file.stat().st_size if file.is_file() else None)
+        yield lambda done: progress.update(bar, completed=done)
