@@ -5,8 +5,9 @@ Knows no model, no text and no problem. Engines: transformers_engine, scripted.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.solutions.solution import FinishReason
@@ -14,29 +15,33 @@ from scdpo.solutions.solution import FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Continue `ids` until the end of sequence or for at most `max_new_tokens`.
+    """Continue `ids` until the end of sequence, until `stop`, or for at most `max_new_tokens`.
 
     temperature: by generated step (see TemperatureRamp); 0 is greedy. seed: fixes every draw of this request, whatever runs
-    beside it.
+    beside it. step: steps generated before this request, for the ramp. stop: asked with the ids generated so far, where the last of
+    them is one of the engine's stop ids.
     """
 
     ids: tuple[int, ...]
     temperature: TemperatureRamp
     max_new_tokens: int
     seed: int = 0
+    step: int = 0
+    stop: Callable[[Sequence[int]], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The ids that followed, without the end-of-sequence id.
+    """The ids that followed, without the end-of-sequence id; with the id at which `stop` held.
 
-    temperatures: one an id, as used; log_probs: one an id, log p(id) at temperature 1, in nats.
+    temperatures: one an id, as used; log_probs: one an id, log p(id) at temperature 1, in nats; finish: "stop" where the request's
+    `stop` held.
     """
 
     ids: tuple[int, ...]
     temperatures: tuple[float, ...]
     log_probs: tuple[float, ...]
-    finish: FinishReason
+    finish: FinishReason | Literal["stop"]
 
 
 class Engine(Protocol):

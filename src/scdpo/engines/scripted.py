@@ -10,7 +10,8 @@ from scdpo.engines.interface import Completion, Generate
 class ScriptedEngine:
     """Answers each request with the ids that `script(request)` gives; keeps the requests for inspection.
 
-    Ids beyond the request's max_new_tokens are cut and the completion finishes by "length".
+    Ids behind the first place where the request's stop holds are cut, and the completion finishes by "stop"; ids beyond its
+    max_new_tokens are cut too, and it finishes by "length".
     """
 
     def __init__(self, script: Callable[[Generate], Sequence[int]]) -> None:
@@ -31,10 +32,13 @@ class ScriptedEngine:
 
     def _answer(self, request: Generate) -> Completion:
         ids = tuple(self.script(request))
+        stops = request.stop or (lambda ids: False)
+        stopped = next((place for place in range(1, len(ids) + 1) if stops(ids[:place])), None)
+        ids = ids[:stopped]
         kept = ids[: request.max_new_tokens]
         return Completion(
             ids=kept,
             temperatures=(request.temperature.at(0),) * len(kept),
             log_probs=(0.0,) * len(kept),
-            finish="end" if len(ids) <= request.max_new_tokens else "length",
+            finish="length" if len(ids) > request.max_new_tokens else "end" if stopped is None else "stop",
         )

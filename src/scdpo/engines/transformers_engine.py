@@ -25,11 +25,18 @@ class TransformersEngine:
     """Generates with `model` (a causal LM of transformers), at most `rows` requests at once.
 
     end_ids: ids that end a solution; step_end_ids: ids that end a step, for the ramp; capacity: tokens of the longest
-    prompt with its completion (rows x capacity is what the key-value store holds).
+    prompt with its completion (rows x capacity is what the key-value store holds); stop_ids: ids at which a request's `stop` is
+    asked.
     """
 
     def __init__(
-        self, model: Any, end_ids: Collection[int], step_end_ids: Collection[int], rows: int = 256, capacity: int = 1024
+        self,
+        model: Any,
+        end_ids: Collection[int],
+        step_end_ids: Collection[int],
+        rows: int = 256,
+        capacity: int = 1024,
+        stop_ids: Collection[int] = (),
     ) -> None:
         refuse_other_attention(model, capacity)
         self.model = model.eval()
@@ -37,6 +44,7 @@ class TransformersEngine:
         vocabulary = model.get_input_embeddings().num_embeddings
         self.is_end = _membership(end_ids, vocabulary, self.device)
         self.is_step_end = _membership(step_end_ids, vocabulary, self.device)
+        self.is_stop = _membership(stop_ids, vocabulary, self.device) if stop_ids else None
         self.rows, self.capacity = rows, capacity
         self.store = RowStore(model.config.get_text_config().num_hidden_layers, rows, capacity)
         self.reset()
@@ -130,7 +138,7 @@ class TransformersEngine:
         self.ramps[row] = torch.tensor((ramp.start, ramp.increment, ramp.maximum), dtype=torch.float64)
         self.lengths[row] = self.prompts[row] = length
         self.limits[row] = length + request.max_new_tokens
-        self.steps[row], self.in_step[row] = 0, False
+        self.steps[row], self.in_step[row] = request.step, False
 
     def _hidden(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         return self.model.get_decoder()(
@@ -163,9 +171,21 @@ class TransformersEngine:
         lengths = self.lengths[: len(self.active)]
         last = self.ids[: len(self.active)].gather(1, lengths[:, None] - 1)[:, 0]
         ended = self.is_end[last] & (lengths > self.prompts[: len(self.active)])
-        done = (ended | (lengths >= self.limits[: len(self.active)])).nonzero()[:, 0].tolist()
+        stopped = self._stopped(last, ended, lengths)
+        done = sorted({*(ended | (lengths >= self.limits[: len(self.active)])).nonzero()[:, 0].tolist(), *stopped})
         self.ended = {self.active[row][0]: row for row in done}
-        return [(ticket, self._completion(row, bool(ended[row]))) for ticket, row in self.ended.items()]
+        return [(ticket, self._completion(row, bool(ended[row]), row in stopped)) for ticket, row in self.ended.items()]
+
+    def _stopped(self, last: Tensor, ended: Tensor, lengths: Tensor) -> set[int]:
+        """The rows whose request wants to stop behind the id just generated."""
+        if self.is_stop is None:
+            return set()
+        found = set()
+        for row in (self.is_stop[last] & ~ended & (lengths > self.prompts[: len(self.active)])).nonzero()[:, 0].tolist():
+            stop = self.active[row][1].stop
+            if stop is not None and stop(self.ids[row, int(self.prompts[row]) : int(lengths[row])].tolist()):
+                found.add(row)
+        return found
 
     def _close_gaps(self) -> None:
         """Move the last rows into the places of those that ended, so that the active ones stay together."""
@@ -179,13 +199,13 @@ class TransformersEngine:
             self.active.pop()
         self.ended = {}
 
-    def _completion(self, row: int, ended: bool) -> Completion:
+    def _completion(self, row: int, ended: bool, stopped: bool) -> Completion:
         start, stop = int(self.prompts[row]), int(self.lengths[row]) - ended
         return Completion(
             ids=tuple(self.ids[row, start:stop].tolist()),
             temperatures=tuple(round(value, 6) for value in self.temperatures[row, start:stop].tolist()),
             log_probs=tuple(self.log_probs[row, start:stop].tolist()),
-            finish="end" if ended else "length",
+            finish="end" if ended else "stop" if stopped else "length",
         )
 
 

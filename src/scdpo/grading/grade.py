@@ -118,7 +118,10 @@ def _broken(text: str) -> str | None:
 
 
 def is_preferred(solution: Solution, banned: Collection[str]) -> bool:
-    """Whether a solution may be a chosen one: correct by a stated answer, and free of words like "error" (section 3.1)."""
+    """Whether a solution may be a chosen one: correct by a stated answer, and free of words like "error" (section 3.1).
+
+    Words in code and its outputs count too; a solution whose code the clock or a limit stopped is none.
+    """
     text = solution.text.casefold()
     verdict = solution.verdict
-    return verdict.is_correct and not verdict.is_guess and not any(word.casefold() in text for word in banned)
+    return verdict.is_correct and solution.is_sound and not verdict.is_guess and not any(word.casefold() in text for word in banned)

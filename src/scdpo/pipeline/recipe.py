@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
@@ -18,9 +18,10 @@ from pydantic import BaseModel, Field, ValidationError
 from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.problems.settings import ProblemSettings
+from scdpo.sandbox.settings import SandboxSettings
 from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
 from scdpo.settings import Settings
-from scdpo.solutions.settings import StepSettings
+from scdpo.solutions.settings import CodeSettings, StepSettings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
 
 
@@ -29,6 +30,8 @@ class RunSettings(Settings):
 
     seed: int = Field(42, ge=0)
     """Every random choice of the run derives from it."""
+    preset: Literal["", "paper-scripts"] = ""
+    """paper-scripts: fields that are not set take the values of the authors' released scripts (docs/code.md)."""
 
 
 class PromptSettings(Settings):
@@ -45,6 +48,8 @@ class Recipe(Settings):
     problems: ProblemSettings = ProblemSettings()
     prompt: PromptSettings = PromptSettings()
     steps: StepSettings = StepSettings()
+    code: CodeSettings = CodeSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     model: ModelSettings = ModelSettings()
     sft: OptimizerSettings = OptimizerSettings()
     engine: EngineSettings = EngineSettings()
@@ -80,6 +85,7 @@ def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str])
             if not isinstance(place, dict):
                 raise RecipeError(f"--{path}: {section} is a field and has no fields of its own")
         place[field] = _literal(value)
+    table = _with_preset(table)
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
@@ -88,6 +94,18 @@ def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str])
     if misfit:
         raise RecipeError(f"recipe {name}: {misfit}")
     return recipe
+
+
+def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
+    """The table over the values of the preset that it names."""
+    run = table.get("run")
+    name = run.get("preset") if isinstance(run, dict) else None
+    file = resources.files("scdpo.pipeline") / "recipes" / "presets" / f"{name}.toml"
+    if not isinstance(name, str) or "/" in name or not file.is_file():
+        return table
+    preset = tomllib.loads(file.read_text(encoding="utf-8"))
+    merged = {name: fields | table[name] if isinstance(table.get(name, {}), dict) and name in table else fields for name, fields in preset.items()}
+    return table | {name: merged[name] for name in merged if isinstance(table.get(name, {}), dict)}
 
 
 def find_misfit(recipe: Recipe) -> str | None:
@@ -112,6 +130,12 @@ def find_misfit(recipe: Recipe) -> str | None:
         return "sft.lora.quantize needs a trained model in model.path"
     if recipe.training.loss.label_smoothing and recipe.training.loss.kind != "sigmoid":
         return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
+    if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
+        return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
+    if recipe.code.format == "blocks" and recipe.sft.lora.rank:
+        return 'sft.lora would not train the new tokens of code.format = "blocks"; use "fences", or full fine-tuning'
+    if recipe.problems.source == "stories_code" and recipe.code.format != "blocks":
+        return 'problems.source "stories_code" is written in marked blocks; set code.format = "blocks"'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:
         return 'prompt.template has no "{question}"; put it where the question belongs'
     return None

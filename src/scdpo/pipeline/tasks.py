@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.marks import MARKS
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, all_trees, arm_trees
-from scdpo.sampling.policies import ProblemSamples, SamplingRules
+from scdpo.sampling.continuation import SamplingRules
+from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.seeds import derive_seed
 from scdpo.sampling.stages import answer_block, fork_block, sample_block
+from scdpo.sandbox.sandbox import Sandbox
 from scdpo.solutions.codec import Codec
 
 Report = Callable[[int, int], None]
@@ -40,8 +43,8 @@ def run_codec(run: RunDirectory) -> Codec:
 
 
 def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
-    """The codec of a tokenizer with the prompt and the step format of the run."""
-    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format)
+    """The codec of a tokenizer with the prompt, the step format and the code format of the run."""
+    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format, run.recipe.code)
 
 
 def prompt_of(run: RunDirectory) -> str:
@@ -60,14 +63,23 @@ def load_engine(path: Path, model: str) -> tuple[Any, Codec]:
     settings = run.recipe.engine
     context = run.recipe.model.context
     weights = load_model(run.model(model), trust_remote_code=run.recipe.model.trust_remote_code)
-    engine = TransformersEngine(weights, {codec.end_id}, codec.step_end_ids, settings.rows, context)
+    ends = {codec.end_id, codec.tokenizer.eos_token_id}
+    engine = TransformersEngine(weights, ends, codec.step_end_ids, settings.rows, context, codec.stop_ids)
     return engine, codec
+
+
+@lru_cache(maxsize=1)
+def load_sandbox(path: Path) -> Sandbox | None:
+    """The sandbox of this process; None for a run whose solutions have no code."""
+    recipe = open_run(path).recipe
+    return Sandbox(recipe.sandbox) if recipe.code.format else None
 
 
 def forget() -> None:
     """Drop what tasks keep open in this process: a folder may hold another run by now."""
     open_run.cache_clear()
     load_engine.cache_clear()
+    load_sandbox.cache_clear()
 
 
 def use_threads(count: int) -> None:
@@ -81,7 +93,9 @@ def use_threads(count: int) -> None:
 
 def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRules:
     recipe = run.recipe
-    return SamplingRules(codec, recipe.run.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned)
+    return SamplingRules(
+        codec, recipe.run.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, recipe.code
+    )
 
 
 def of_block(problems: Sequence[Problem], block: int, index: int) -> list[Problem]:
@@ -97,7 +111,7 @@ def sample_task(path: Path, index: int, report: Report) -> list[Record]:
     problems = of_block(run.pair_problems, recipe.sampling.block, index)
     rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    records = sample_block(problems, engine, rules, recipe.sampling, recipe.engine.rows, hear)
+    records = sample_block(problems, engine, rules, recipe.sampling, recipe.engine.rows, hear, load_sandbox(path))
     return [record.to_json() for record in records]
 
 
@@ -111,7 +125,8 @@ def fork_task(path: Path, index: int, samples: Sequence[Record], report: Report)
     rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
     drawn = [ProblemSamples.from_json(record) for record in samples]
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    records = fork_block(problems, drawn, engine, rules, recipe.sampling, recipe.fork, recipe.engine.rows, hear)
+    rows, sandbox = recipe.engine.rows, load_sandbox(path)
+    records = fork_block(problems, drawn, engine, rules, recipe.sampling, recipe.fork, rows, hear, sandbox)
     return [record.to_json() for record in records]
 
 
@@ -124,7 +139,7 @@ def answer_task(path: Path, model: str, index: int, report: Report) -> list[Reco
     problems = of_block(run.evaluation_problems, recipe.evaluation.block, index)
     rules = rules_of(run, codec, recipe.evaluation.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    solutions = answer_block(problems, engine, rules, recipe.engine.rows, hear)
+    solutions = answer_block(problems, engine, rules, recipe.engine.rows, hear, load_sandbox(path))
     return [{"problem": p.id} | solution.to_json() for p, solution in zip(problems, solutions, strict=True)]
 
 
@@ -136,7 +151,7 @@ def sft_task(path: Path, report: Report) -> Record:
     from scdpo.training.adapters import add_adapters, merged, quantization
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
     from scdpo.training.processes import launched
-    from scdpo.training.scratch import make_model, make_tokenizer
+    from scdpo.training.scratch import CODE_ERRORS, add_marks, make_model, make_tokenizer
     from scdpo.training.train import card, train_sft
 
     run = open_run(path)
@@ -145,12 +160,21 @@ def sft_task(path: Path, report: Report) -> Record:
     problems = run.problems("sft")
     settings = recipe.model
     seed = derive_seed(recipe.run.seed, "model")
+    marks = MARKS if recipe.code.format == "blocks" else ()
     if settings.path:
         tokenizer = load_tokenizer(settings.path, settings.trust_remote_code)
-        untrained = lambda: load_model(settings.path, trust_remote_code=settings.trust_remote_code)  # noqa: E731
+        new_tokens = add_marks(tokenizer, marks) if problems else 0
+
+        def untrained() -> Any:
+            model = load_model(settings.path, trust_remote_code=settings.trust_remote_code)
+            if new_tokens:
+                model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+            return model
+
     else:
         prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
-        tokenizer = make_tokenizer([*prompts, *(problem.solution or "" for problem in problems)], settings.context)
+        texts = [*prompts, *(problem.solution or "" for problem in problems), *(CODE_ERRORS if recipe.code.format else ())]
+        tokenizer = make_tokenizer(texts, settings.context, marks)
         untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
     codec = make_codec(run, tokenizer)
     training = training_of(run, "sft")

@@ -14,12 +14,13 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.published import PUBLISHED, ProblemSet, read_problem
 from scdpo.problems.records import Record, read_records
 from scdpo.problems.settings import ProblemSettings
-from scdpo.problems.stories import stories
+from scdpo.problems.stories import stories, stories_with_code
 
 Split = Literal["sft", "pairs", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("sft", "pairs", "dev", "test")
 GENERATORS: dict[str, Callable[[int], Iterator[tuple[Any, Problem]]]] = {
     "stories": stories,
+    "stories_code": stories_with_code,
     "gsm_symbolic": gsm_symbolic,
 }
 SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scdpo.marks import BLOCK_END, CODE, EXECUTION, TEXT
 from scdpo.problems.problem import Problem
 
 ErrorKind = Literal["wrong quantity", "wrong operation", "wrong arithmetic", "malformed"]
@@ -17,6 +18,12 @@ ERROR_KINDS: tuple[ErrorKind, ...] = ("wrong quantity", "wrong operation", "wron
 
 EQUATION = re.compile(r"(\w+): (\d{1,9}) ([-+*/]) (\d{1,9}) = (\d{1,9})")
 ANSWER = re.compile(r"#### (\d{1,9})")
+MARKED_TEXT = re.compile(f"{re.escape(TEXT)}(.*?){re.escape(BLOCK_END)}", re.DOTALL)
+COMPUTED = re.compile(
+    rf"{re.escape(CODE)}(\w+) = (\w+) (//|[-+*]) (\w+)\nprint\(\1\){re.escape(BLOCK_END)}"
+    rf"{re.escape(EXECUTION)}(.*?){re.escape(BLOCK_END)}",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +51,54 @@ def first_error(problem: Problem, steps: Sequence[str]) -> StepError | None:
     if problem.facts is None:
         raise ValueError(f"problem {problem.id} carries no facts to judge steps by")
     for index, step in enumerate(steps):
-        kind = step_error(problem.answer, problem.facts, step.strip())
+        kind = step_error(problem.answer, problem.facts, unmarked(step))
         if kind is not None:
             return StepError(index, kind)
-    if not steps or not ANSWER.fullmatch(steps[-1].strip()):
+    if not steps or not ANSWER.fullmatch(unmarked(steps[-1])):
         return StepError(len(steps), "malformed")
     return None
+
+
+def unmarked(step: str) -> str:
+    """A step without the marks of a text block and the white space around it; code keeps its own."""
+    marked = MARKED_TEXT.fullmatch(step.strip())
+    return (marked.group(1) if marked else step).strip()
 
 
 def step_error(answer: str, facts: Mapping[str, Any], step: str) -> ErrorKind | None:
     """What is wrong with one step, or None.
 
     The quantities are looked at first, then the operation, then the arithmetic: where both the operands and the operation
-    differ from the truth, the step counts as "wrong quantity".
+    differ from the truth, the step counts as "wrong quantity". Computed steps are judged alike, and by what their code printed.
     """
     stated = ANSWER.fullmatch(step)
     if stated:
         return None if stated.group(1) == answer else "wrong quantity"
     line = EQUATION.fullmatch(step)
-    if not line:
+    computed = COMPUTED.fullmatch(step)
+    if line:
+        owner, left, operator, right, result = line.groups()
+    elif computed:
+        owner, left, operator, right, result = computed.groups()
+        operator = operator[0]
+    else:
         return "malformed"
-    owner, left, operator, right, result = line.groups()
-    if owner not in facts["equations"]:
+    equations = facts["equations"]
+    if owner not in equations:
         return "wrong quantity"
-    true_left, true_operator, true_right, true_result = facts["equations"][owner]
-    same_order = (int(left), int(right)) == (true_left, true_right)
-    swapped = (int(left), int(right)) == (true_right, true_left)
-    if not same_order and not swapped:
+    true_left, true_operator, true_right, true_result = equations[owner]
+    operands = tuple(_value(operand, equations) for operand in (left, right))
+    if operands not in ((true_left, true_right), (true_right, true_left)):
         return "wrong quantity"
-    if operator != true_operator or not (same_order or operator in "+*"):
+    if operator != true_operator or not (operands == (true_left, true_right) or operator in "+*"):
         return "wrong operation"
+    if not result.isdecimal():  # the code failed
+        return "malformed"
     return None if int(result) == true_result else "wrong arithmetic"
+
+
+def _value(operand: str, equations: Mapping[str, Any]) -> int | None:
+    """The number of an operand: its own, or for a variable the true one of the owner that it is named after."""
+    if operand.isdecimal():
+        return int(operand)
+    return equations[operand][3] if operand in equations else None

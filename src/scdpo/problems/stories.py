@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from scdpo.marks import BLOCK_END, CODE, EXECUTION, TEXT
 from scdpo.problems.problem import Problem
 
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kira", "Leo")
@@ -32,6 +33,8 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} lost {n} {others}.")
 RELATIONS = ("more", "fewer", "times", "part")
 OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "total": "+"}
+COMPUTED = {"*": "*", "/": "//"}
+"""The operators that solutions with code compute, as Python writes them."""
 CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (40, 27, 17, 10, 6)
 ASKS_TOTAL = 0.1
 DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
@@ -137,6 +140,29 @@ def make_story(rng: random.Random) -> tuple[tuple, Problem]:
         facts={"equations": {owner: list(parts) for owner, parts in equations.items()}},
     )
     return signature, problem
+
+
+def with_code(problem: Problem) -> Problem:
+    """The same story solved with code, in marked blocks: products and quotients are computed, sums and differences written.
+
+    A computed quantity stays in a variable of its owner's name, and the code behind it uses that; a written one is no variable.
+    """
+    assert problem.facts is not None
+    steps, variable = [], ""
+    for owner, (left, operator, right, result) in problem.facts["equations"].items():
+        if operator in COMPUTED:
+            code = f"{owner} = {variable or left} {COMPUTED[operator]} {right}\nprint({owner})"
+            steps.append(f"{CODE}{code}{BLOCK_END}{EXECUTION}{result}{BLOCK_END}")
+            variable = owner
+        else:
+            steps.append(f"{TEXT}{owner}: {left} {operator} {right} = {result}{BLOCK_END}")
+            variable = ""
+    return replace(problem, solution="".join([*steps, f"{TEXT}#### {problem.answer}{BLOCK_END}"]))
+
+
+def stories_with_code(seed: int) -> Iterator[tuple[tuple, Problem]]:
+    """The same stream of stories, with solutions that compute."""
+    return ((signature, with_code(problem)) for signature, problem in stories(seed))
 
 
 def stories(seed: int) -> Iterator[tuple[tuple, Problem]]:

@@ -8,47 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scdpo.engines.interface import Generate
 from scdpo.engines.temperature import GREEDY, TemperatureRamp
-from scdpo.errors import ModelError
-from scdpo.grading.grade import grade, is_preferred
 from scdpo.problems.problem import Problem
+from scdpo.sampling.continuation import REPLAY_DIFFERS, ReplayDiffers, SamplingRules, continue_solution
 from scdpo.sampling.driver import Rollout
 from scdpo.sampling.seeds import derive_seed
-from scdpo.solutions.codec import Codec
-from scdpo.solutions.solution import Solution, Step
+from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 from scdpo.solutions.verdict import Verdict
 
 ForkChoice = Literal["uniform", "every"]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingRules:
-    """What all rollouts of a run share.
-
-    max_new_tokens: of a whole solution, kept steps included; context: tokens of a prompt with its solution; banned: words
-    that keep a correct solution from being chosen.
-    """
-
-    codec: Codec
-    seed: int
-    max_new_tokens: int
-    context: int
-    banned: tuple[str, ...] = ()
-
-    def unfit(self, problem: Problem) -> str | None:
-        """Why a problem cannot be put to the model at all, or None."""
-        try:
-            prompt = self.codec.prompt(problem.question)
-        except ModelError:
-            return "words in the question that the tokenizer does not know"
-        if len(prompt) + self.max_new_tokens > self.context:
-            return "a question too long for the context"
-        return None
-
-    def is_preferred(self, solution: Solution) -> bool:
-        return is_preferred(solution, self.banned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +61,6 @@ class ForkTry:
         return cls(**record)
 
 
-def continue_solution(
-    problem: Problem, kept: tuple[Step, ...], ramp: TemperatureRamp, seed: int, rules: SamplingRules
-) -> Rollout[Solution]:
-    """Continue a solution after its kept steps to its end, and grade the whole."""
-    kept_ids = tuple(id for step in kept for id in step.ids)
-    prompt = rules.codec.prompt(problem.question)
-    completion = yield Generate((*prompt, *kept_ids), ramp, max(1, rules.max_new_tokens - len(kept_ids)), seed)
-    steps = rules.codec.steps((*kept_ids, *completion.ids), completion.temperatures, kept=len(kept_ids))
-    steps = (*kept, *steps)
-    text = "".join(step.text for step in steps)
-    return Solution(steps, grade(text, problem.answer, full_text=True, finish=completion.finish), completion.finish)
-
-
 def sample_naive(
     problem: Problem,
     temperature: float,
@@ -138,11 +94,18 @@ def sample_naive(
 def until_wrong(
     problem: Problem, trunk: Solution, fork: int, ramp: TemperatureRamp, attempts: int, rules: SamplingRules
 ) -> Rollout[tuple[ForkTry, Branch | None]]:
-    """Continue `trunk` after `fork` steps until an answer is wrong, or `attempts` times (section 3.1)."""
+    """Continue `trunk` after `fork` steps until an answer is wrong, or `attempts` times (section 3.1).
+
+    A fork whose kept code prints something else when it runs again is given up.
+    """
     unused: Counter[str] = Counter()
     for attempt in range(attempts):
         seed = derive_seed(rules.seed, problem.id, fork, attempt)
-        solution = yield from continue_solution(problem, trunk.steps[:fork], ramp, seed, rules)
+        try:
+            solution = yield from continue_solution(problem, trunk.steps[:fork], ramp, seed, rules)
+        except ReplayDiffers:
+            unused[REPLAY_DIFFERS] += 1
+            return ForkTry(fork, attempt + 1, False, dict(unused)), None
         if solution.verdict.is_wrong:
             branch = Branch(fork, solution.steps[fork:], solution.verdict)
             return ForkTry(fork, attempt + 1, True, dict(unused)), branch

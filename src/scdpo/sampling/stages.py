@@ -12,11 +12,11 @@ from typing import Any
 
 from scdpo.engines.interface import Engine
 from scdpo.problems.problem import Problem
-from scdpo.sampling.driver import Rollout, run_all
+from scdpo.sampling.continuation import SamplingRules
+from scdpo.sampling.driver import CodeRunner, Rollout, run_all
 from scdpo.sampling.policies import (
     ForkTry,
     ProblemSamples,
-    SamplingRules,
     answer_greedily,
     choose_forks,
     naive_tree,
@@ -33,6 +33,12 @@ Report = Callable[[int], None]
 
 def unheard(done: int) -> None:
     """Reports to nobody."""
+
+
+def in_flight(rows: int, sandbox: CodeRunner | None) -> int:
+    """How many rollouts run at once: enough to keep the engine's rows busy, and no more than there may be sessions."""
+    wanted = rows * IN_FLIGHT_PER_ROW
+    return wanted if sandbox is None else min(wanted, sandbox.most_sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,12 @@ def sample_block(
     settings: SamplingSettings,
     rows: int,
     report: Report = unheard,
+    sandbox: CodeRunner | None = None,
 ) -> list[ProblemSamples]:
-    """D_naive's samples of a block, in the problems' order."""
+    """D_naive's samples of a block, in the problems' order; sandbox: for solutions with code."""
     engine.reset()
     rollouts = (sample_naive(problem, settings.temperature, settings.max_samples, rules) for problem in problems)
-    return run_all(rollouts, engine, rows * IN_FLIGHT_PER_ROW, report)
+    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)
 
 
 def fork_block(
@@ -89,6 +96,7 @@ def fork_block(
     settings: ForkSettings,
     rows: int,
     report: Report = unheard,
+    sandbox: CodeRunner | None = None,
 ) -> list[ForkedProblem]:
     """D_SC's continuations of a block and the further naive samples that equal data need, in the problems' order.
 
@@ -98,7 +106,7 @@ def fork_block(
     rollouts = (
         fork_problem(problem, record, rules, sampling, settings) for problem, record in zip(problems, samples, strict=True)
     )
-    return run_all(rollouts, engine, rows * IN_FLIGHT_PER_ROW, report)
+    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)
 
 
 def fork_problem(
@@ -124,8 +132,14 @@ def fork_problem(
 
 
 def answer_block(
-    problems: Sequence[Problem], engine: Engine, rules: SamplingRules, rows: int, report: Report = unheard
+    problems: Sequence[Problem],
+    engine: Engine,
+    rules: SamplingRules,
+    rows: int,
+    report: Report = unheard,
+    sandbox: CodeRunner | None = None,
 ) -> list[Solution]:
     """The greedy solution of each problem of a block, in order."""
     engine.reset()
-    return run_all((answer_greedily(problem, rules) for problem in problems), engine, rows * IN_FLIGHT_PER_ROW, report)
+    rollouts = (answer_greedily(problem, rules) for problem in problems)
+    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)

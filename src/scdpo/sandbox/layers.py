@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIBC = ctypes.CDLL(None)
+LIBC = ctypes.CDLL(None, use_errno=True)
 UNPRIVILEGED = 65534
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+SECCOMP_MODE_FILTER = 2
+LANDLOCK_RESTRICT_SELF = 446  # the same number on every architecture
 PROT_EXEC = 4
 TERMINAL_ATTRIBUTES = 0x5401
 FCNTL_GETFD, FCNTL_SETFD, FCNTL_GETFL = 1, 2, 3
@@ -41,14 +43,25 @@ LAYERS = ("ordinary user", "resource limits", "Landlock", "seccomp")
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What a session is locked with: prepared once, in the server, as making them costs more than using them.
+    """What a session is locked with: made once, in the server, with the libraries; each session only makes the system calls.
 
     space: the most bytes of address space; ruleset, filter: None where the layer is missing.
     """
 
     space: int
     ruleset: Any
-    filter: Any
+    filter: FilterProgram | None
+
+
+class FilterProgram:
+    """A compiled seccomp filter as the kernel takes it (struct sock_fprog)."""
+
+    def __init__(self, instructions: bytes) -> None:
+        class Program(ctypes.Structure):
+            _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+        self.instructions = ctypes.create_string_buffer(instructions, len(instructions))
+        self.program = Program(len(instructions) // 8, ctypes.addressof(self.instructions))
 
 
 def drop_root() -> str | None:
@@ -80,7 +93,7 @@ def make_ruleset() -> tuple[Any, str]:
     return landlockpy.Ruleset(scoped=scope), f"ABI {abi}"
 
 
-def make_filter() -> tuple[Any, str]:
+def make_filter() -> tuple[FilterProgram | None, str]:
     """(a seccomp filter that allows ALLOWED and fails everything else, "n system calls") or (None, why there is none)."""
     try:
         import seccompy
@@ -106,21 +119,27 @@ def make_filter() -> tuple[Any, str]:
     filter.allow("ioctl", args={1: TERMINAL_ATTRIBUTES})
     for command in (FCNTL_GETFD, FCNTL_SETFD, FCNTL_GETFL):
         filter.allow("fcntl", args={1: command})
-    assert filter.program  # compiled here, once
-    return filter, f"{len(known) + 4} system calls"
+    return FilterProgram(filter.program), f"{len(known) + 4} system calls"
 
 
 def lock(locks: Locks, *keep: int) -> None:
     """Put every layer in force in this process, for good, and close all descriptors above 2 but those to keep."""
     limit_resources(locks.space)
+    check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if locks.ruleset is not None:
-        locks.ruleset.restrict()
+        check(LIBC.syscall(LANDLOCK_RESTRICT_SELF, locks.ruleset.fileno(), 0))
     start = 3
     for descriptor in (*sorted(keep), 1 << 20):
         os.closerange(start, descriptor)
         start = descriptor + 1
     if locks.filter is not None:
-        locks.filter.load()
+        check(LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(locks.filter.program), 0, 0))
+
+
+def check(result: int) -> None:
+    """Raise OSError for a system call that failed."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def limit_resources(space: int) -> None:

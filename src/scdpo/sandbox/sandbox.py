@@ -78,6 +78,11 @@ class Sandbox:
         self.alive: set[int] = set()
         self.dead: set[int] = set()
 
+    @property
+    def most_sessions(self) -> int:
+        """How many sessions may be alive at once; for the caller to heed."""
+        return self.settings.sessions
+
     def __enter__(self) -> Sandbox:
         self.start()
         return self

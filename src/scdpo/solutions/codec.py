@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from scdpo.errors import ModelError
-from scdpo.solutions.solution import Step
+from scdpo.marks import BLOCK_END, CODE, EXECUTION, MARKS, MESSAGE_END, TEXT
+from scdpo.solutions.code_format import FORMATS as CODE_FORMATS
+from scdpo.solutions.settings import CodeSettings
+from scdpo.solutions.solution import CodeOutput, Step
 from scdpo.solutions.splitting import StepFormat, cut_windows, step_kind
 
+Given = tuple[int, int, str]
+"""Where an output lies among ids, and the status of its code: (first, behind the last, status)."""
 BROKEN = "\ufffd"
 LINE_END = re.compile(r"\n")
 # What ends a step for the engine, which sees single tokens: as near to the format as a token can tell.
@@ -26,6 +31,7 @@ STEP_ENDS = {
     "paragraphs": re.compile(r"\n\s*\n"),
     "sentences": re.compile(r"[.!?。！？]\s*$"),
     "blocks": re.compile(r"<\|endofblock\|>"),
+    "fences": re.compile(r"```"),
 }
 
 
@@ -44,29 +50,80 @@ class Codec:
     """A tokenizer, the prompt template, and the step format, as one way to and from ids.
 
     tokenizer: any fast tokenizer of transformers; template: the prompt, with {question} in it; format: how solutions are cut
-    into steps, "auto" for whatever format each of them shows.
+    into steps, "auto" for whatever format each of them shows; code: of solutions with code, whose format then cuts the steps.
+    Raises ModelError for a template without {question} and a tokenizer that lacks what the format needs.
     """
 
-    def __init__(self, tokenizer: Any, template: str = "{question}\n", format: StepFormat = "auto") -> None:
+    def __init__(
+        self, tokenizer: Any, template: str = "{question}\n", format: StepFormat = "auto", code: CodeSettings | None = None
+    ) -> None:
         if "{question}" not in template:
             raise ModelError('prompt template has no "{question}"; put it where the question belongs')
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token; a solution could never end")
         self.tokenizer = tokenizer
         self.template = template
-        self.format: StepFormat = format
+        self.code = CODE_FORMATS[code.format] if code is not None and code.format else None
+        self.counts_outputs = code is not None and code.output_loss
+        self.format: StepFormat = self.code.name if self.code else format
+        self.marks = {}
+        if self.code and self.code.name == "blocks":
+            self.marks = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in MARKS}
+            missing = [marker for marker, id in self.marks.items() if id in (None, tokenizer.unk_token_id)]
+            if missing:
+                raise ModelError(
+                    f"the tokenizer has no tokens {', '.join(missing)}; fine-tune on worked solutions (problems.sft above 0), "
+                    'which adds them, or set code.format = "fences"'
+                )
         self.pieces: dict[int, str] = {}
         self.prompts: dict[str, tuple[int, ...]] = {}
 
     @property
     def end_id(self) -> int:
-        return self.tokenizer.eos_token_id
+        """The id that ends a solution."""
+        return self.marks.get(MESSAGE_END, self.tokenizer.eos_token_id)
 
     @cached_property
     def step_end_ids(self) -> frozenset[int]:
         """The ids whose text holds the end of a step (a line end, or what the format has): the engine counts by them."""
         texts = self.tokenizer.batch_decode([[id] for id in range(len(self.tokenizer))], **DECODING)
         return frozenset(id for id, text in enumerate(texts) if STEP_ENDS.get(self.format, LINE_END).search(text))
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """The ids at which a piece of code may end: whether it does, closes_code tells."""
+        if self.code is None or self.marks:
+            return frozenset({self.marks[BLOCK_END]}) if self.marks else frozenset()
+        return frozenset(id for id in range(len(self.tokenizer)) if "`" in self._piece(id))
+
+    def closes_code(self, ids: Sequence[int]) -> bool:
+        """Whether ids that the model wrote end in a piece of code, so that its output is due."""
+        if self.code is None:
+            return False
+        if self.marks:
+            openers = (self.marks[TEXT], self.marks[CODE], self.marks[EXECUTION])
+            opener = next((id for id in reversed(ids[:-1]) if id in openers), None)
+            return ids[-1] == self.marks[BLOCK_END] and opener == self.marks[CODE]
+        return self.code.open_code(self.tokenizer.decode(ids, **DECODING)) is not None
+
+    def count_step_ends(self, ids: Sequence[int]) -> int:
+        """How many steps end within ids, as the engine counts them for the temperature ramp."""
+        count, inside = 0, False
+        for id in ids:
+            ends = id in self.step_end_ids
+            count += ends and inside
+            inside = not ends
+        return count
+
+    def follow(self, text: str) -> tuple[int, ...]:
+        """The ids of a text that comes in the midst of a solution, as an output does. Raises ModelError where it cannot be spelled."""
+        whole = self.tokenizer(self._anchor_text + text, add_special_tokens=False)["input_ids"]
+        ids = whole[len(self._anchor) :]
+        if whole[: len(self._anchor)] != self._anchor or self._behind(ids) != text:
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids and self._behind(ids) != text:
+            raise ModelError(f"the tokenizer does not spell this text exactly: {text[:60]!r}")
+        return self._known(ids, text)
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The ids that a model sees before the solution, with whatever the tokenizer puts in front of a text.
@@ -84,31 +141,64 @@ class Codec:
 
         Raises ModelError where the tokenizer cannot spell the text exactly.
         """
-        ids = self._known(self.tokenizer(text, add_special_tokens=False)["input_ids"], text)
-        steps = self.steps(ids)
+        ids: list[int] = []
+        outputs: list[Given] = []
+        for written, given in self._turns(text):
+            ids += self.follow(written) if ids else self._known(self.tokenizer(written, add_special_tokens=False)["input_ids"], text)
+            if given:
+                output = self.follow(given)
+                outputs.append((len(ids), len(ids) + len(output), "ok"))
+                ids += output
+        steps = self.steps(ids, outputs=outputs)
         if "".join(step.text for step in steps) != text:
             raise ModelError(f"the tokenizer does not spell this text exactly: {text[:60]!r}")
         return steps
 
-    def steps(self, ids: Sequence[int], temperatures: Sequence[float] | None = None, kept: int = 0) -> tuple[Step, ...]:
+    def _turns(self, text: str) -> Iterator[tuple[str, str]]:
+        """(what the model writes, the output that it is given then) of a worked solution, one after another."""
+        written = ""
+        for piece in self.code.pieces(text) if self.code else ():
+            if piece.kind == "output":
+                yield written, piece.whole
+                written = ""
+            else:
+                written += piece.whole
+        yield (written if self.code else text), ""
+
+    def steps(
+        self,
+        ids: Sequence[int],
+        temperatures: Sequence[float] | None = None,
+        kept: int = 0,
+        outputs: Sequence[Given] = (),
+    ) -> tuple[Step, ...]:
         """The steps that `ids` spell, after the first `kept` ids.
 
-        temperatures: one for each id after the kept ones, as sampled. Joined, the steps are exactly ids[kept:] and the
-        text that these add.
+        temperatures: one for each id after the kept ones, as sampled; outputs: where among all ids the outputs of code lie, with
+        their status. Joined, the steps are exactly ids[kept:] and the text that these add. Raises ModelError where an output
+        would not lie within one step.
         """
         spelled = self.spell(ids)
+        left = [output for output in outputs if output[0] >= kept]
         cuts = [kept, *(cut for cut in self.cuts(spelled) if cut > kept), len(ids)] if len(ids) > kept else []
         places = [0 if cut == 0 else spelled.starts[cut] for cut in cuts]
         found = []
         for (first, last), (start, stop) in zip(pairwise(cuts), pairwise(places), strict=True):
             text = spelled.text[start:stop]
             final = last == len(ids)
+            output = None
+            if left and left[0][0] < last:
+                begin, end, status = left.pop(0)
+                if begin < first or end > last or (left and left[0][0] < last):
+                    raise ModelError("an execution output lies across steps; its text has marks of steps of its own")
+                output = CodeOutput(begin - first, end - first, status)
             found.append(
                 Step(
                     text=text,
                     ids=tuple(ids[first:last]),
                     kind=step_kind(text, final),
                     temperature=None if temperatures is None else temperatures[first - kept],
+                    output=output,
                 )
             )
         return tuple(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scdpo.solutions.solution import Step
 from scdpo.solutions.tree import SolutionTree
 
 
@@ -50,23 +51,36 @@ class TreeRow:
         return max(self.positions) + 1
 
 
-def render(tree: SolutionTree, prompt: Sequence[int], end_id: int) -> TreeRow:
+def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs: bool = False) -> TreeRow:
     """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts.
 
-    Where a branch says at first what its trunk says there, the trunk's tokens serve both: they count on both sides.
+    The outputs of code count only with count_outputs: the model did not write them. Where a branch says at first what its
+    trunk says there, the trunk's tokens serve both: they count on both sides.
     """
     row = _RowBuilder()
     row.add(prompt)
     base = len(prompt)
-    trunk = row.add((*tree.trunk.ids, *_end(tree.trunk.finish, end_id)))
+    ids, counts = _tokens(tree.trunk.steps, tree.trunk.finish, end_id, count_outputs)
+    trunk = row.add(ids)
+    counted = [False] * base + counts
     pairs = []
     for number, branch in enumerate(tree.branches, start=1):
         fork = base + sum(len(step.ids) for step in tree.kept(branch))
-        own = (*(id for step in branch.steps for id in step.ids), end_id)
-        left = fork + _common(row.ids[fork : trunk.stop], own)
+        own, own_counts = _tokens(branch.steps, "end", end_id, count_outputs)
+        trunk_rest = zip(row.ids[fork : trunk.stop], counted[fork : trunk.stop], strict=True)
+        left = fork + _common(list(trunk_rest), list(zip(own, own_counts, strict=True)))
         tokens = row.add(own[left - fork :], segment=number, fork=left)
-        pairs.append(RowPair(branch.fork, chosen=tuple(range(fork, trunk.stop)), rejected=(*range(fork, left), *tokens)))
-    return row.build(tree.problem, tuple(trunk), tuple(pairs))
+        rejected = zip((*range(fork, left), *tokens), own_counts, strict=True)
+        chosen = tuple(place for place in range(fork, trunk.stop) if counted[place])
+        pairs.append(RowPair(branch.fork, chosen, tuple(place for place, counts in rejected if counts)))
+    return row.build(tree.problem, tuple(place for place in trunk if counted[place]), tuple(pairs))
+
+
+def _tokens(steps: Sequence[Step], finish: str, end_id: int, count_outputs: bool) -> tuple[list[int], list[bool]]:
+    """The ids of a solution's steps with its end, and whether each of them counts."""
+    ids = [id for step in steps for id in step.ids]
+    counts = [count_outputs or written for step in steps for written in step.written]
+    return (ids, counts) if finish != "end" else ([*ids, end_id], [*counts, True])
 
 
 def apart(row: TreeRow, pair: RowPair) -> tuple[TreeRow, TreeRow]:
@@ -83,18 +97,15 @@ def _solution(row: TreeRow, counted: Sequence[int]) -> TreeRow:
     places.reverse()
     alone = _RowBuilder()
     alone.add([row.ids[place] for place in places])
-    return alone.build(row.name, tuple(range(len(places) - len(counted), len(places))), ())
+    own = set(counted)
+    return alone.build(row.name, tuple(index for index, place in enumerate(places) if place in own), ())
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many ids two sequences begin with alike."""
+def _common(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many items two sequences begin with alike."""
     return next(
         (place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
     )
-
-
-def _end(finish: str, end_id: int) -> tuple[int, ...]:
-    return (end_id,) if finish == "end" else ()
 
 
 class _RowBuilder:

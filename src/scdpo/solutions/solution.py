@@ -16,18 +16,41 @@ FinishReason = Literal["end", "length"]
 
 
 @dataclass(frozen=True, slots=True)
+class CodeOutput:
+    """The output within a code step: ids start to stop (of the step's) were given to the model, which did not write them.
+
+    status: how the code ended (see sandbox/output); a solution whose outputs the clock or a limit decided is no training data.
+    """
+
+    start: int
+    stop: int
+    status: str = "ok"
+
+    @property
+    def is_sound(self) -> bool:
+        return self.status in ("ok", "error")
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step t_i of a solution: its text with the white space that ends it, and its token ids.
 
     kind "answer" marks a last step that only states the final answer: nobody forks there; "code" a piece of code with its
     output.
-    temperature: at which it was sampled; None for a step of a worked solution.
+    temperature: at which it was sampled; None for a step of a worked solution; output: of a code step that was executed.
     """
 
     text: str
     ids: tuple[int, ...]
     kind: StepKind = "text"
     temperature: float | None = None
+    output: CodeOutput | None = None
+
+    @property
+    def written(self) -> tuple[bool, ...]:
+        """For each id whether the model wrote it, rather than being given it as the output of its code."""
+        given = range(0) if self.output is None else range(self.output.start, self.output.stop)
+        return tuple(place not in given for place in range(len(self.ids)))
 
     def to_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"text": self.text, "ids": list(self.ids)}
@@ -35,11 +58,14 @@ class Step:
             record["kind"] = self.kind
         if self.temperature is not None:
             record["temperature"] = self.temperature
+        if self.output is not None:
+            record["output"] = [self.output.start, self.output.stop, self.output.status]
         return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Step:
-        return cls(record["text"], tuple(record["ids"]), record.get("kind", "text"), record.get("temperature"))
+        output = CodeOutput(*record["output"]) if "output" in record else None
+        return cls(record["text"], tuple(record["ids"]), record.get("kind", "text"), record.get("temperature"), output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +87,11 @@ class Solution:
     @property
     def ids(self) -> tuple[int, ...]:
         return tuple(id for step in self.steps for id in step.ids)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every code step's output came from its code, and not from the clock or a limit."""
+        return all(step.output is None or step.output.is_sound for step in self.steps)
 
     @property
     def forks(self) -> range:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from scdpo.solutions.code_format import MARK
 from scdpo.solutions.protection import Protected, protected
 
 Format = Literal["blocks", "numbered", "fences", "paragraphs", "lines", "sentences"]
@@ -198,4 +199,4 @@ def step_kind(text: str, final: bool) -> Literal["text", "code", "answer"]:
     """What a step is: code with its output, the bare final answer, or text."""
     if CODE.search(text):
         return "code"
-    return "answer" if final and is_answer_step(text) else "text"
+    return "answer" if final and is_answer_step(MARK.sub("", text)) else "text"

@@ -117,8 +117,8 @@ def without_adapters(model: Any) -> Iterator[None]:
 
 
 def pair_key(row: TreeRow, pair: RowPair) -> str:
-    """A content hash of a pair: both solutions with their prompt, and where their counted tokens begin."""
-    content = [(end.ids, len(end.trunk)) for end in apart(row, pair)]
+    """A content hash of a pair: both solutions with their prompt, and which of their tokens count."""
+    content = [(end.ids, end.trunk) for end in apart(row, pair)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 

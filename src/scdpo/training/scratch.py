@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scdpo.training.settings import ModelSettings
 
 # Names, digits and signs are always the same token; spaces go to the words and signs beside them.
 WORDS = r"[0-9]|[A-Z][a-z]*| ?[a-z]+ ?| ?[^\sA-Za-z0-9]+ ?|\s"
+# What code that fails prints, so that a tokenizer of the words of worked solutions can spell that too.
+CODE_ERRORS = (
+    "NameError: name 'x' is not defined. Did you mean: 'x'?",
+    "SyntaxError: invalid syntax (<block 1>, line 1)",
+    "SyntaxError: invalid syntax. Perhaps you forgot a comma? (<block 1>, line 2)",
+    "SyntaxError: invalid syntax. Maybe you meant '==' or ':=' instead of '='? (<block 1>, line 1)",
+    "SyntaxError: '(' was never closed (<block 1>, line 2)",
+    "SyntaxError: unmatched ')' (<block 1>, line 2)",
+    "SyntaxError: cannot assign to literal here. Maybe you meant '==' instead of '='? (<block 1>, line 1)",
+    "SyntaxError: cannot assign to expression here. Maybe you meant '==' instead of '='? (<block 1>, line 1)",
+    "SyntaxError: invalid decimal literal (<block 1>, line 1)",
+    "SyntaxError: leading zeros in decimal integer literals are not permitted; "
+    "use an 0o prefix for octal integers (<block 1>, line 1)",
+    "IndentationError: unexpected indent (<block 1>, line 2)",
+    "TypeError: 'int' object is not callable",
+    "ZeroDivisionError: integer division or modulo by zero",
+    "TimeoutError: stopped after 6 seconds",
+    "the session died",
+)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 
 
-def make_tokenizer(texts: Iterable[str], context: int) -> Any:
-    """A word-level tokenizer over the words of `texts`; its tokens joined spell the text exactly."""
+def make_tokenizer(texts: Iterable[str], context: int, marks: Sequence[str] = ()) -> Any:
+    """A word-level tokenizer over the words of `texts`; its tokens joined spell the text exactly.
+
+    marks: texts that become special tokens of their own, and are no part of any word.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     splitter = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
-    counts = Counter(piece for text in texts for piece, _ in splitter.pre_tokenize_str(text))
+    parts = (part for text in texts for part in (re.split("|".join(map(re.escape, marks)), text) if marks else [text]))
+    counts = Counter(piece for part in parts for piece, _ in splitter.pre_tokenize_str(part))
     words = sorted(counts, key=lambda word: (-counts[word], word))
     vocabulary = {word: index for index, word in enumerate((*SPECIAL, *words))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -27,7 +51,7 @@ def make_tokenizer(texts: Iterable[str], context: int) -> Any:
     tokenizer.decoder = decoders.Fuse()
     start = ("<s>", vocabulary["<s>"])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[start])
-    return PreTrainedTokenizerFast(
+    made = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         bos_token="<s>",
@@ -36,6 +60,15 @@ def make_tokenizer(texts: Iterable[str], context: int) -> Any:
         model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
+    add_marks(made, marks)
+    return made
+
+
+def add_marks(tokenizer: Any, marks: Sequence[str]) -> int:
+    """Make special tokens of the marks that the tokenizer does not have; returns how many are new."""
+    known = tokenizer.get_vocab()
+    new = [mark for mark in marks if mark not in known]
+    return tokenizer.add_tokens(new, special_tokens=True) if new else 0
 
 
 def make_model(settings: ModelSettings, tokenizer: Any, seed: int) -> Any:

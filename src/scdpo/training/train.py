@@ -54,7 +54,7 @@ def rows_of(
     dropped: Counter[str] = Counter()
     for tree in trees:
         prompt = codec.prompt(questions[tree.problem])
-        row = render(tree, prompt, codec.end_id)
+        row = render(tree, prompt, codec.end_id, codec.counts_outputs)
         if row.longest <= context:
             rows.append(row)
         elif len(prompt) >= context:
