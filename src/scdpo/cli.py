@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -35,9 +35,12 @@ STAGE_HELP = {
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 SINGLE = ("fields", "steps", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
+EXECUTING = {"sft", "sample", "fork", "evaluate"}
+"""The stages that run code, and the first one, which asks before anything is spent."""
 SMOLLM2 = "smollm2-135m"
 SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
 ALONE = ("grade", "steps", "merge", "execute", "doctor", "bench")
+UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -68,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     for name, command in commands.choices.items():
         if name not in SINGLE:
             command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
+        if name == "run" or name in EXECUTING:
+            command.add_argument("--unsafe-no-isolation", action="store_true", help=UNSAFE_HELP)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
 
@@ -111,13 +116,16 @@ def add_execute(commands: Any) -> None:
     run.add_argument("file", help='JSON lines with "id" and "blocks", a list of Python texts')
     run.add_argument("--out", metavar="FILE", help="where the outputs go (default: standard output)")
     for name, field in SandboxSettings.model_fields.items():
-        options: dict[str, Any] = {"default": field.default, "help": f"{field.description} (default: {field.default or 'none'})"}
+        options: dict[str, Any] = {
+            "default": field.default,
+            "help": f"{field.description} (default: {field.default or 'none'})",
+        }
         if field.annotation is bool:
             options |= {"action": "store_true", "help": field.description}
         elif field.annotation in (int, float):
             options |= {"type": field.annotation, "metavar": "N"}
-        elif get_origin(field.annotation) is Literal:
-            options["choices"] = get_args(field.annotation)
+        elif choices := [choice for choice in get_args(field.annotation) if isinstance(choice, str)]:
+            options["choices"] = choices
         else:
             options |= {"nargs": "+", "metavar": "NAME"}
         run.add_argument(f"--{name.replace('_', '-')}", **options)
@@ -196,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
+        if known.command != "execute" and getattr(known, "unsafe_no_isolation", False):
+            overrides["sandbox.unsafe_no_isolation"] = "true"
         return execute(known, overrides)
     except KeyboardInterrupt:
         print("\nscdpo: interrupted; run the same command again to continue", file=sys.stderr)
@@ -241,6 +251,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         run_alone(known, console)
         return 0
 
+    from scdpo.pipeline.isolation import sandbox_layers
     from scdpo.pipeline.progress import ProgressDisplay
     from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.pipeline.stages import STAGES, Bench, run_stage
@@ -264,9 +275,12 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
             run.refuse_changes(overrides)
     forget()
     console.print(f"run directory: {run.path}")
+    layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stages) else []
+    if any(layer.startswith("MISSING") for layer in layers):
+        console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")
     count = 1 if processes > 1 else known.workers or os.cpu_count() or 1
     with run.locked() if rank == 0 else contextlib.nullcontext(), Workers(count) as workers:
-        bench = Bench(run, workers, ProgressDisplay(console, stages), is_main=rank == 0)
+        bench = Bench(run, workers, ProgressDisplay(console, stages), rank == 0, layers)
         for stage in stages:
             run_stage(bench, stage)
     return 0

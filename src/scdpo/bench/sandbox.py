@@ -90,7 +90,7 @@ def measure_kernels(sessions: int, report: Callable[[int], None]) -> Side:
             texts = [kernel_output(client, code) for code in BLOCKS]
             if tuple(texts) != EXPECTED:
                 raise BenchError(f"ipykernel answered {texts}")
-            kernel = psutil.Process(manager.provisioner.pid)
+            kernel = psutil.Process(manager.provisioner.pid)  # type: ignore[union-attr]
             memory = max(memory, kernel.memory_full_info().uss / 1e6)
         finally:
             client.stop_channels()
@@ -109,5 +109,3 @@ def kernel_output(client: object, code: str) -> str:
 
     client.execute_interactive(code, timeout=KERNEL_SECONDS, output_hook=hear)  # type: ignore[attr-defined]
     return "".join(parts).strip()
-
-

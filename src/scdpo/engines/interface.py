@@ -18,8 +18,8 @@ class Generate:
     """Continue `ids` until the end of sequence, until `stop`, or for at most `max_new_tokens`.
 
     temperature: by generated step (see TemperatureRamp); 0 is greedy. seed: fixes every draw of this request, whatever runs
-    beside it. step: steps generated before this request, for the ramp. stop: asked with the ids generated so far, where the last of
-    them is one of the engine's stop ids.
+    beside it. step: steps generated before this request, for the ramp. stop: asked with the ids generated so far, where the
+    last of them is one of the engine's stop ids.
     """
 
     ids: tuple[int, ...]
@@ -34,8 +34,8 @@ class Generate:
 class Completion:
     """The ids that followed, without the end-of-sequence id; with the id at which `stop` held.
 
-    temperatures: one an id, as used; log_probs: one an id, log p(id) at temperature 1, in nats; finish: "stop" where the request's
-    `stop` held.
+    temperatures: one an id, as used; log_probs: one an id, log p(id) at temperature 1, in nats; finish: "stop" where the
+    request's `stop` held.
     """
 
     ids: tuple[int, ...]

@@ -124,4 +124,9 @@ def is_preferred(solution: Solution, banned: Collection[str]) -> bool:
     """
     text = solution.text.casefold()
     verdict = solution.verdict
-    return verdict.is_correct and solution.is_sound and not verdict.is_guess and not any(word.casefold() in text for word in banned)
+    return (
+        verdict.is_correct
+        and solution.is_sound
+        and not verdict.is_guess
+        and not any(word.casefold() in text for word in banned)
+    )

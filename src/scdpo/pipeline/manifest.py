@@ -26,6 +26,9 @@ PACKAGES = (
     "math-verify",
     "latex2sympy2_extended",
     "sympy",
+    "scipy",
+    "landlockpy",
+    "seccompy",
 )
 
 
@@ -45,7 +48,7 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
             "workers": bench.workers.count,
         },
         "seed": run.recipe.run.seed,
-        "sandbox_layers": [],  # no code is executed in chain-of-thought runs
+        "sandbox_layers": bench.layers or run.manifest().get("sandbox_layers", []),
         "fingerprints": {folder.name: fingerprint(folder) for folder in models if "." not in folder.name and folder.is_dir()},
     }
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel, Field, ValidationError
 from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.problems.settings import ProblemSettings
-from scdpo.sandbox.settings import SandboxSettings
 from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
+from scdpo.sandbox.settings import SandboxSettings
 from scdpo.settings import Settings
 from scdpo.solutions.settings import CodeSettings, StepSettings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
@@ -104,8 +104,8 @@ def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or "/" in name or not file.is_file():
         return table
     preset = tomllib.loads(file.read_text(encoding="utf-8"))
-    merged = {name: fields | table[name] if isinstance(table.get(name, {}), dict) and name in table else fields for name, fields in preset.items()}
-    return table | {name: merged[name] for name in merged if isinstance(table.get(name, {}), dict)}
+    own = {section: table.get(section, {}) for section in preset}
+    return table | {section: preset[section] | fields for section, fields in own.items() if isinstance(fields, dict)}
 
 
 def find_misfit(recipe: Recipe) -> str | None:

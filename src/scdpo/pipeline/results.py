@@ -22,7 +22,8 @@ from scdpo.report.result import DIFFERENCES, Result, TreeView, headline
 from scdpo.sampling.arms import ARMS, arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
-from scdpo.solutions.solution import Solution
+from scdpo.solutions.code_format import FORMATS, CodeFormat, Piece
+from scdpo.solutions.solution import Solution, Step
 
 TREES_SHOWN = 120
 
@@ -34,6 +35,7 @@ def collect(run: RunDirectory) -> Result:
     right = {name: [solution.verdict.is_correct for solution in solutions] for name, solutions in answers.items()}
     manifest = run.manifest()
     samples, forked = run.read_samples(), run.read_trees()
+    form = FORMATS[run.recipe.code.format] if run.recipe.code.format else None
     by_id = {problem.id: problem for problem in run.pair_problems}
     return Result(
         name=run.path.name,
@@ -49,7 +51,7 @@ def collect(run: RunDirectory) -> Result:
         recipe=run.recipe.model_dump(mode="json"),
         manifest=manifest,
         training={name: read_log(run, name) for name in MODELS},
-        trees=[tree_view(record, by_id[record.problem]) for record in forked if record.tree][:TREES_SHOWN],
+        trees=[tree_view(record, by_id[record.problem], form) for record in forked if record.tree][:TREES_SHOWN],
     )
 
 
@@ -104,7 +106,13 @@ def forking_figures(records: Sequence[ForkedProblem], problems: Mapping[str, Pro
     }
 
 
-def tree_view(record: ForkedProblem, problem: Problem) -> TreeView:
+def step_view(step: Step, form: CodeFormat | None) -> dict[str, Any]:
+    """A step for the page: its temperature and its pieces of text, code and output, without their marks."""
+    pieces = form.pieces(step.text) if form is not None else [Piece("text", step.text, step.text)]
+    return {"pieces": [{"kind": piece.kind, "text": piece.inner} for piece in pieces], "temperature": step.temperature}
+
+
+def tree_view(record: ForkedProblem, problem: Problem, form: CodeFormat | None) -> TreeView:
     """One tree for the page, each branch with the step that the oracle calls its first wrong one."""
     tree = record.tree
     assert tree is not None
@@ -116,7 +124,7 @@ def tree_view(record: ForkedProblem, problem: Problem) -> TreeView:
             {
                 "fork": branch.fork,
                 "answer": branch.verdict.extracted,
-                "steps": [{"text": step.text, "temperature": step.temperature} for step in branch.steps],
+                "steps": [step_view(step, form) for step in branch.steps],
                 "wrong": None if error is None else error.step,
                 "kind": None if error is None else error.kind,
             }
@@ -125,7 +133,7 @@ def tree_view(record: ForkedProblem, problem: Problem) -> TreeView:
         problem=problem.id,
         question=problem.question,
         answer=problem.answer,
-        trunk=[{"text": step.text, "temperature": step.temperature} for step in tree.trunk.steps],
+        trunk=[step_view(step, form) for step in tree.trunk.steps],
         branches=branches,
         tries=[{"fork": t.fork, "attempts": t.attempts, "found": t.found} for t in record.tries],
     )

@@ -23,12 +23,13 @@ from scdpo.sampling.arms import ARMS
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What stages work with: the run, the worker processes, and who watches; of several launched processes, whether this is the
-    one that writes."""
+    one that writes; the layers of the sandbox, for the manifest."""
 
     run: RunDirectory
     workers: Workers
     watcher: Watcher
     is_main: bool = True
+    layers: Sequence[str] = ()
 
 
 def sft(bench: Bench) -> str:

@@ -93,9 +93,7 @@ def use_threads(count: int) -> None:
 
 def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRules:
     recipe = run.recipe
-    return SamplingRules(
-        codec, recipe.run.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, recipe.code
-    )
+    return SamplingRules(codec, recipe.run.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, recipe.code)
 
 
 def of_block(problems: Sequence[Problem], block: int, index: int) -> list[Problem]:

@@ -33,8 +33,6 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
 DISTRACTIONS = ("{d} is {n} years old.", "{d} has {n} {others}.", "{d} lost {n} {others}.")
 RELATIONS = ("more", "fewer", "times", "part")
 OPERATORS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "total": "+"}
-COMPUTED = {"*": "*", "/": "//"}
-"""The operators that solutions with code compute, as Python writes them."""
 CHAIN_LENGTHS, CHAIN_WEIGHTS = (3, 4, 5, 6, 7), (40, 27, 17, 10, 6)
 ASKS_TOTAL = 0.1
 DISTRACTION_COUNTS, DISTRACTION_WEIGHTS = (0, 1, 2), (75, 20, 5)
@@ -142,16 +140,22 @@ def make_story(rng: random.Random) -> tuple[tuple, Problem]:
     return signature, problem
 
 
+def is_hard(left: int, operator: str, right: int) -> bool:
+    """Whether a line wants a computer: products, quotients, and sums and differences in which a digit carries."""
+    units = left % 10 + (right % 10 if operator == "+" else -(right % 10))
+    return operator in "*/" or not 0 <= units <= 9
+
+
 def with_code(problem: Problem) -> Problem:
-    """The same story solved with code, in marked blocks: products and quotients are computed, sums and differences written.
+    """The same story solved with code, in marked blocks: what is hard is computed, what is easy is written.
 
     A computed quantity stays in a variable of its owner's name, and the code behind it uses that; a written one is no variable.
     """
     assert problem.facts is not None
     steps, variable = [], ""
     for owner, (left, operator, right, result) in problem.facts["equations"].items():
-        if operator in COMPUTED:
-            code = f"{owner} = {variable or left} {COMPUTED[operator]} {right}\nprint({owner})"
+        if is_hard(left, operator, right):
+            code = f"{owner} = {variable or left} {'//' if operator == '/' else operator} {right}\nprint({owner})"
             steps.append(f"{CODE}{code}{BLOCK_END}{EXECUTION}{result}{BLOCK_END}")
             variable = owner
         else:

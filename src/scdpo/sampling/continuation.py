@@ -6,7 +6,7 @@ on. A continuation of a solution that has code runs the kept code first, so that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scdpo.engines.interface import Generate
 from scdpo.engines.temperature import TemperatureRamp
@@ -43,7 +43,7 @@ class SamplingRules:
     max_new_tokens: int
     context: int
     banned: tuple[str, ...] = ()
-    code: CodeSettings = CodeSettings()
+    code: CodeSettings = field(default_factory=CodeSettings)
 
     def unfit(self, problem: Problem) -> str | None:
         """Why a problem cannot be put to the model at all, or None."""

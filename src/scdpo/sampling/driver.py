@@ -49,8 +49,8 @@ def drive(
     """Run the rollouts, at most `in_flight` at once; yields (index, result) as they end.
 
     The order of requests depends only on the rollouts and the answers, so equal input gives equal output: what code printed is
-    handed over LAG advances of the engine after it was asked for (or once the engine has nothing to do), in the order of asking,
-    however long each block took. A rollout has one session at a time, which ends with it.
+    handed over LAG advances of the engine after it was asked for (or once the engine has nothing to do), in the order of
+    asking, however long each block took. A rollout has one session at a time, which ends with it.
     """
     pending = enumerate(rollouts)
     running: dict[int, Rollout[T]] = {}

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session")
+ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
 PROBE_SECONDS = 20
 
 
@@ -25,16 +27,15 @@ def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
     program = shutil.which("bwrap")
     if sys.platform != "linux" or program is None:
         return [], "bubblewrap is not installed"
-    prefix = [program, *("--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try --new-session".split())]
+    prefix = [program, *NAMESPACES]
     # Root needs no user namespace, and keeps what it takes to become an ordinary user inside.
-    prefix += "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID".split() if os.geteuid() == 0 else ["--unshare-user"]
+    prefix += ROOT if os.geteuid() == 0 else ("--unshare-user",)
     for folder in (*SYSTEM, sys.prefix, sys.base_prefix, *folders):
         prefix += ["--ro-bind-try", folder, folder]
-    prefix += "--proc /proc --dev /dev --tmpfs /tmp --chdir /tmp".split()
+    prefix += ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp")
+    command = [*prefix, sys.executable, "-I", "-S", "-c", ""]
     try:
-        tried = subprocess.run(
-            [*prefix, sys.executable, "-I", "-S", "-c", ""], capture_output=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL
-        )
+        tried = subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL)
         version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], f"bubblewrap does not work here ({error})"

@@ -29,13 +29,41 @@ FCNTL_GETFD, FCNTL_SETFD, FCNTL_GETFL = 1, 2, 3
 
 # What computing needs. No file is opened or looked at by its name, nothing is made executable, nobody else is reached.
 ALLOWED = (
-    "read write close lseek fstat "
-    "munmap mremap madvise brk "
-    "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall "
-    "futex getpid gettid getuid geteuid getgid getegid sched_yield sched_getaffinity "
-    "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage getrandom "
-    "exit exit_group"
-).split()
+    "read",
+    "write",
+    "close",
+    "lseek",
+    "fstat",
+    "munmap",
+    "mremap",
+    "madvise",
+    "brk",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sigaltstack",
+    "restart_syscall",
+    "futex",
+    "getpid",
+    "gettid",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
+    "sched_yield",
+    "sched_getaffinity",
+    "clock_gettime",
+    "clock_getres",
+    "clock_nanosleep",
+    "nanosleep",
+    "gettimeofday",
+    "time",
+    "times",
+    "getrusage",
+    "getrandom",
+    "exit",
+    "exit_group",
+)
 
 LAYERS = ("ordinary user", "resource limits", "Landlock", "seccomp")
 """All of these must be in force; "bubblewrap" comes on top where it works."""

@@ -25,8 +25,8 @@ from scdpo.sandbox.output import Output
 from scdpo.sandbox.settings import SandboxSettings
 
 START_SECONDS = 120.0
-# The server's whole environment, which no session sees. Hashes and threads are fixed, so that runs do not differ. Memory in huge
-# pages (by glibc's malloc) halves what a fork costs.
+# The server's whole environment, which no session sees. Hashes and threads are fixed, so that runs do not differ. Memory in
+# huge pages (by glibc's malloc) makes forks cheaper.
 ENVIRONMENT = {
     "PYTHONMALLOC": "malloc",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -119,7 +119,9 @@ class Sandbox:
                 self.stop()
                 complaints.seek(0)
                 lines = complaints.read().decode(errors="replace").strip().splitlines()
-                raise SandboxError(f"the sandbox does not start: {lines[-1] if lines else 'no reason given'}; try: scdpo doctor")
+                raise SandboxError(
+                    f"the sandbox does not start: {lines[-1] if lines else 'no reason given'}; try: scdpo doctor"
+                )
         layers = hello["layers"] | ({"bubblewrap": note} if prefix else {})
         missing = hello["missing"]
         if hello["not_held"]:
@@ -137,14 +139,16 @@ class Sandbox:
         assert self.isolation is not None
         wanted = [name for name in modules_missing if name in self.settings.modules]
         if wanted:
-            raise SandboxError(f"sandbox.modules names {', '.join(wanted)}, which cannot be imported; install it or leave it out")
+            raise SandboxError(
+                f"sandbox.modules names {', '.join(wanted)}, which cannot be imported; install it or leave it out"
+            )
         if self.settings.echo == "pretty" and "IPython.lib.pretty" in modules_missing:
             raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install ipython')
         if self.isolation.missing and not self.settings.unsafe_no_isolation:
             named = "; ".join(f"{name}: {why}" for name, why in self.isolation.missing.items())
             raise SandboxError(
-                f"code would run without isolation here ({named}); use a machine that has it (scdpo doctor), or accept the risk "
-                "with --unsafe-no-isolation"
+                f"code would run without isolation here ({named}); use a machine that has it (scdpo doctor), or accept the "
+                "risk with --unsafe-no-isolation"
             )
 
     def submit(self, ticket: Any, session: int, code: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import os
 import secrets
@@ -23,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scdpo.sandbox.archive import ArchiveFinder
 from scdpo.sandbox.layers import (
     LAYERS,
     SELF_TEST,
@@ -36,6 +34,7 @@ from scdpo.sandbox.layers import (
     make_ruleset,
     mapped_bytes,
 )
+from scdpo.sandbox.preload import load
 from scdpo.sandbox.session import LARGEST_MESSAGE, Session, serve
 
 GRACE = 1.0
@@ -45,27 +44,6 @@ SPARE = 4
 JUNK = 1000
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
-PRELOADED = (
-    "numpy numpy.random numpy.linalg numpy.fft numpy.polynomial sympy mpmath "
-    "scipy scipy.special scipy.optimize scipy.linalg scipy.integrate scipy.interpolate scipy.stats scipy.fft scipy.sparse "
-    "scipy.sparse.linalg scipy.spatial scipy.signal scipy.ndimage scipy.constants scipy.cluster.hierarchy "
-    "array bisect cmath collections copy csv ctypes datetime decimal difflib fractions functools hashlib heapq itertools json "
-    "locale math numbers operator pprint queue random re statistics string struct textwrap time timeit typing unicodedata uuid "
-    "zlib zoneinfo calendar dataclasses enum graphlib io secrets"
-).split()
-# What is slow when first used, done once before the first fork: sympy's lazy imports and its caches.
-WARM_UP = """
-from sympy import *
-x, y, n = symbols("x y n")
-str(expand((x + 1)**3)), str(factor(x**2 - 1)), str(simplify(sin(x)**2 + cos(x)**2)), str(solve(x**2 - 2, x))
-solve([Eq(x + y, 3), Eq(x - y, 1)], [x, y]), solve(2*x + 3 - 7, x), solveset(x**2 - 4, x), nsolve(x**2 - 2, x, 1)
-str(diff(x**3, x)), str(integrate(x**2 + sin(x), (x, 0, 1))), limit(sin(x)/x, x, 0), summation(n, (n, 1, 10))
-Rational(1, 3) + Rational(1, 6), sqrt(8), pi.evalf(), N(sqrt(2), 20), Matrix([[1, 2], [3, 4]]).inv(), latex(x/2), pretty(x/2)
-factorint(360), gcd(12, 18), lcm(4, 6), isprime(97), binomial(5, 2), factorial(5), divisors(12), Mod(7, 3), Abs(-2), floor(pi)
-Poly(x**2 + x, x).all_coeffs(), solve_univariate_inequality(x**2 < 4, x), sympify("2*x + 1"), lambdify(x, x**2)(3)
-apart(1/(x*(x + 1))), together(1/x + 1/y), cancel((x**2 - 1)/(x - 1)), series(exp(x), x, 0, 4), Point(0, 0).distance(Point(3, 4))
-"""
-ARCHIVED = ("numpy", "scipy", "sympy", "mpmath")
 
 
 @dataclass
@@ -81,7 +59,7 @@ class Request:
 
 @dataclass
 class Process:
-    """A session's process. name: None while it is spare; waiting: its blocks not begun yet; junk: messages that answered nothing."""
+    """A session's process. name: None while it is spare; waiting: its blocks not begun yet; junk: messages without use."""
 
     pid: int
     pidfd: int
@@ -350,7 +328,9 @@ def death(pid: int) -> str:
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
     if found is None:
         return ""
-    return f"exit status {found.si_status}" if found.si_code == os.CLD_EXITED else signal.strsignal(found.si_status) or "a signal"
+    return (
+        f"exit status {found.si_status}" if found.si_code == os.CLD_EXITED else signal.strsignal(found.si_status) or "a signal"
+    )
 
 
 def self_test(options: dict[str, Any], locks: Locks) -> str:
@@ -379,22 +359,6 @@ def be_session(channel: int, options: dict[str, Any], locks: Locks) -> None:
     serve(channel, session)
 
 
-def load(options: dict[str, Any]) -> list[str]:
-    """Import what sessions share; returns the wanted packages that cannot be imported."""
-    missing = []
-    for name in (*PRELOADED, *options["modules"], *(["IPython.lib.pretty"] if options["echo"] == "pretty" else [])):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            missing.append(name)
-    with contextlib.suppress(Exception):
-        exec(WARM_UP, {})
-    archive = ArchiveFinder((*ARCHIVED, *options["modules"]))
-    keep = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") in ("BuiltinImporter", "FrozenImporter")]
-    sys.meta_path[:] = [*keep, archive]
-    return missing
-
-
 def main(descriptor: int, options: dict[str, Any]) -> None:
     client = socket.socket(fileno=descriptor)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -402,7 +366,8 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
     ruleset, landlock = make_ruleset()
     filter, seccomp = make_filter()
     modules_missing = load(options)
-    in_force, missing = {"resource limits": f"{options['memory_mb']} MB a session"}, {}
+    in_force: dict[str, str] = {"resource limits": f"{options['memory_mb']} MB a session"}
+    missing: dict[str, str] = {}
     why = drop_root()
     (missing if why else in_force)["ordinary user"] = why or f"user {os.geteuid()}"
     hide()

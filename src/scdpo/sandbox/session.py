@@ -28,7 +28,7 @@ RECURSION_LIMIT = 1000
 class CappedText(io.TextIOBase):
     """A text stream that keeps its first `most` characters and counts the rest."""
 
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def __init__(self, most: int) -> None:
         self.most, self.size = most, 0

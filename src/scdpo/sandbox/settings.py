@@ -25,8 +25,8 @@ class SandboxSettings(Settings):
     jobs: int = Field(0, ge=0)
     """Blocks that run at once; 0: as many as the machine has cores."""
     echo: Literal["repr", "pretty", "none"] = "repr"
-    """How a block's last expression is shown: by repr, by IPython's pretty printer (for models that learned from notebooks; needs
-    the package ipython), or not at all."""
+    """How a block's last expression is shown: by repr, by IPython's pretty printer (for models that learned from notebooks;
+    needs the package ipython), or not at all."""
     traceback: Literal["line", "full"] = "line"
     """What an exception shows: its last line, or the whole traceback."""
     modules: tuple[str, ...] = ()

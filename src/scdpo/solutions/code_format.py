@@ -1,7 +1,7 @@
 """Code-integrated solutions: how text, code and its output are marked in a text, and what of it is which.
 
-Two formats: marked blocks (`<|code|>...<|endofblock|>`, the paper's) and fences (```` ```python ````). In both, the model writes
-text and code, and the output is given to it behind each piece of code. Knows characters only; no tokens and no sandbox.
+Two formats: marked blocks (`<|code|>...<|endofblock|>`, the paper's) and fences (```` ```python ````). In both, the model
+writes text and code, and the output is given to it behind each piece of code. Knows characters only; no tokens and no sandbox.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Piece:
 class CodeFormat:
     """A way to mark code and its output.
 
-    name: also the step format that cuts such solutions; block: a text, code or output with its marks; stray: marks that no piece
-    may hold inside; output: what is given behind a piece of code, with {text} for what it printed.
+    name: also the step format that cuts such solutions; block: a text, code or output with its marks; stray: marks that no
+    piece may hold inside; output: what is given behind a piece of code, with {text} for what it printed.
     """
 
     name: CodeFormatName
@@ -68,10 +68,8 @@ class CodeFormat:
 
     def open_code(self, text: str) -> str | None:
         """The code that ends `text` and waits for its output; None where the last piece is something else."""
-        last = None
-        for last in self.pieces(text.rstrip()):
-            pass
-        return last.inner if last is not None and last.kind == "code" else None
+        *_, last = (Piece("text", "", ""), *self.pieces(text.rstrip()))
+        return last.inner if last.kind == "code" else None
 
     def code_and_output(self, step: str) -> tuple[str, str] | None:
         """(the code of a code step, what was given behind it, marks included); None for a step without both."""
@@ -111,7 +109,9 @@ FORMATS: dict[CodeFormatName, CodeFormat] = {
     # The output's fence begins with the line end behind the code's, which is given too: the model stops at the code's fence.
     "fences": CodeFormat(
         "fences",
-        re.compile(r"(^```python[^\S\n]*\n(.*?)^```)(?![^\n])(\n{1,2}```output\n(.*?)(?:(?<!^)\n)?^```\n)?", re.DOTALL | re.MULTILINE),
+        re.compile(
+            r"(^```python[^\S\n]*\n(.*?)^```)(?![^\n])(\n{1,2}```output\n(.*?)(?:(?<!^)\n)?^```\n)?", re.DOTALL | re.MULTILINE
+        ),
         re.compile(r"```"),
         "\n```output\n{text}\n```\n",
     ),

@@ -116,7 +116,7 @@ class Codec:
         return count
 
     def follow(self, text: str) -> tuple[int, ...]:
-        """The ids of a text that comes in the midst of a solution, as an output does. Raises ModelError where it cannot be spelled."""
+        """The ids of a text in the midst of a solution, as an output is. Raises ModelError where it cannot be spelled."""
         whole = self.tokenizer(self._anchor_text + text, add_special_tokens=False)["input_ids"]
         ids = whole[len(self._anchor) :]
         if whole[: len(self._anchor)] != self._anchor or self._behind(ids) != text:
@@ -144,7 +144,7 @@ class Codec:
         ids: list[int] = []
         outputs: list[Given] = []
         for written, given in self._turns(text):
-            ids += self.follow(written) if ids else self._known(self.tokenizer(written, add_special_tokens=False)["input_ids"], text)
+            ids += self.follow(written) if ids else self._opening(written)
             if given:
                 output = self.follow(given)
                 outputs.append((len(ids), len(ids) + len(output), "ok"))
@@ -153,6 +153,10 @@ class Codec:
         if "".join(step.text for step in steps) != text:
             raise ModelError(f"the tokenizer does not spell this text exactly: {text[:60]!r}")
         return steps
+
+    def _opening(self, text: str) -> tuple[int, ...]:
+        """The ids of a solution's beginning."""
+        return self._known(self.tokenizer(text, add_special_tokens=False)["input_ids"], text)
 
     def _turns(self, text: str) -> Iterator[tuple[str, str]]:
         """(what the model writes, the output that it is given then) of a worked solution, one after another."""
@@ -174,9 +178,9 @@ class Codec:
     ) -> tuple[Step, ...]:
         """The steps that `ids` spell, after the first `kept` ids.
 
-        temperatures: one for each id after the kept ones, as sampled; outputs: where among all ids the outputs of code lie, with
-        their status. Joined, the steps are exactly ids[kept:] and the text that these add. Raises ModelError where an output
-        would not lie within one step.
+        temperatures: one for each id after the kept ones, as sampled; outputs: where among all ids the outputs of code lie,
+        with their status. Joined, the steps are exactly ids[kept:] and the text that these add. Raises ModelError where an
+        output would not lie within one step.
         """
         spelled = self.spell(ids)
         left = [output for output in outputs if output[0] >= kept]
