@@ -116,15 +116,14 @@ def add_execute(commands: Any) -> None:
     run.add_argument("file", help='JSON lines with "id" and "blocks", a list of Python texts')
     run.add_argument("--out", metavar="FILE", help="where the outputs go (default: standard output)")
     for name, field in SandboxSettings.model_fields.items():
-        options: dict[str, Any] = {
-            "default": field.default,
-            "help": f"{field.description} (default: {field.default or 'none'})",
-        }
-        if field.annotation is bool:
+        kind: Any = field.annotation
+        shown = "none" if field.default == () else field.default
+        options: dict[str, Any] = {"default": field.default, "help": f"{field.description} (default: {shown})"}
+        if kind is bool:
             options |= {"action": "store_true", "help": field.description}
-        elif field.annotation in (int, float):
-            options |= {"type": field.annotation, "metavar": "N"}
-        elif choices := [choice for choice in get_args(field.annotation) if isinstance(choice, str)]:
+        elif kind in (int, float):
+            options |= {"type": kind, "metavar": "N"}
+        elif choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
             options["choices"] = choices
         else:
             options |= {"nargs": "+", "metavar": "NAME"}

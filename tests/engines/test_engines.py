@@ -151,3 +151,36 @@ def test_a_ramp_only_rises(values):
 def test_the_scripted_engine_cuts_by_length():
     short, cut = run(ScriptedEngine(lambda request: (5, 6, 7)), [Generate((1,), GREEDY, 3), Generate((1,), GREEDY, 2)])
     assert (short.finish, cut.finish, cut.ids) == ("end", "length", (5, 6))
+
+
+def turns(engine, ids, seed, given, rounds=3):
+    """A rollout that stops at STEP_END ids and goes on with `given` put behind, `rounds` times: its completions."""
+    found = []
+    for number in range(rounds):
+        stop = lambda own: own[-1] == STEP_END  # noqa: E731
+        completion = yield Generate(tuple(ids), PAPER, 12, seed + number, step=number, stop=stop)
+        found.append(completion)
+        if completion.finish != "stop":
+            break
+        ids = [*ids, *completion.ids, *given]
+    return found
+
+
+@pytest.mark.parametrize("given", [(9, 11, 13), (), tuple(range(10, 50))])
+def test_going_on_behind_what_was_given(tiny_model, given):
+    """Requests that stop, get some ids (few: their keys and values are kept; many: computed anew) and go on give what an engine
+    that forgets everything between them gives, with more of them than there are rows and places to park."""
+    with torch.no_grad():
+        tiny_model.get_output_embeddings().weight[STEP_END] *= 3  # steps end often
+    options = {"end_ids": {END}, "step_end_ids": {STEP_END}, "capacity": 256}
+    kept = TransformersEngine(tiny_model, rows=4, stop_ids={STEP_END}, **options)
+    together = run_all((turns(kept, ids, 10 * n, given) for n, ids in enumerate(prompts(15))), kept, 9)
+    plain = TransformersEngine(tiny_model, rows=1, stop_ids={STEP_END}, **options)
+    plain._park = lambda row: None
+    apart = [run_all([turns(plain, ids, 10 * n, given)], plain, 1)[0] for n, ids in enumerate(prompts(15))]
+    assert [[c.ids for c in found] for found in together] == [[c.ids for c in found] for found in apart]
+    assert [[c.temperatures for c in found] for found in together] == [[c.temperatures for c in found] for found in apart]
+    assert any(len(found) == 3 for found in together)
+    for found in together:
+        for completion in found[:-1]:
+            assert completion.finish == "stop" and completion.ids[-1] == STEP_END and STEP_END not in completion.ids[:-1]

@@ -22,11 +22,12 @@ def result() -> Result:
     branch = {
         "fork": 1,
         "answer": "18",
-        "steps": [{"text": HOSTILE, "temperature": 1.1}],
+        "steps": [{"pieces": [{"kind": "text", "text": HOSTILE}], "temperature": 1.1}],
         "wrong": 1,
         "kind": "wrong quantity",
     }
-    steps = [{"text": "Ben: 12 + 5 = 17\n", "temperature": 1.0}, {"text": HOSTILE, "temperature": None}]
+    pieces = [{"kind": "code", "text": "Ben = 12 + 5"}, {"kind": "output", "text": "17"}]
+    steps = [{"pieces": pieces, "temperature": 1.0}, {"pieces": [{"kind": "text", "text": HOSTILE}], "temperature": None}]
     return Result(
         name="demo <&>",
         split="test",

@@ -1,22 +1,40 @@
 """Trees and rows: forks, kept steps, and the row that shares them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scdpo.solutions.rendering import apart, render
-from scdpo.solutions.solution import Solution, Step
-from scdpo.solutions.tree import SolutionTree
-from tests.conftest import CORRECT, make_tree
+from scdpo.solutions.solution import CodeOutput, Solution, Step
+from scdpo.solutions.tree import Branch, SolutionTree
+from tests.conftest import CORRECT, WRONG, make_tree
 
 END = 9
 IDS = st.lists(st.integers(10, 20), min_size=1, max_size=4)
+OUTPUTS = st.integers(0, 3)
+
+
+def with_outputs(tree: SolutionTree, starts: list[int]) -> SolutionTree:
+    """The tree with the last ids of some steps given rather than written."""
+
+    def given_from(step: Step, start: int) -> Step:
+        return replace(step, output=CodeOutput(start, len(step.ids))) if 0 < start < len(step.ids) else step
+
+    trunk = replace(tree.trunk, steps=tuple(map(given_from, tree.trunk.steps, starts)))
+    return replace(tree, trunk=trunk)
+
+
 TREES = st.lists(IDS, min_size=2, max_size=5).flatmap(
     lambda trunk: st.lists(
         st.tuples(st.integers(0, len(trunk) - 1), st.lists(IDS, min_size=1, max_size=3)), min_size=1, max_size=4
-    ).map(lambda branches: make_tree(trunk, branches))
+    ).flatmap(
+        lambda branches: st.lists(OUTPUTS, min_size=len(trunk), max_size=len(trunk)).map(
+            lambda starts: with_outputs(make_tree(trunk, branches), starts)
+        )
+    )
 )
 
 
@@ -63,15 +81,19 @@ def test_a_row_holds_every_solution_of_the_tree(tree):
         assert row.positions[pair.rejected[-1]] == len(prompt) + len(whole)
 
 
+def written(steps) -> list[int]:
+    return [id for step in steps for id, own in zip(step.ids, step.written, strict=True) if own]
+
+
 @given(tree=TREES)
 def test_only_tokens_after_the_fork_count(tree):
-    """Prompt and kept steps carry no loss; chosen is the rest of the trunk, rejected the branch, both with their end."""
+    """Prompt, kept steps and outputs carry no loss; chosen is the trunk's rest, rejected the branch, both with their end."""
     prompt = (1, 2, 3)
     row = render(tree, prompt, END)
     assert min(row.trunk) == len(prompt)
     for branch, pair in zip(tree.branches, row.pairs, strict=True):
         kept = sum(len(step.ids) for step in tree.kept(branch))
-        assert [row.ids[i] for i in pair.chosen] == [*tree.trunk.ids[kept:], END]
+        assert [row.ids[i] for i in pair.chosen] == [*written(tree.trunk.steps[branch.fork :]), END]
         assert [row.ids[i] for i in pair.rejected] == [id for step in branch.steps for id in step.ids] + [END]
         assert min(pair.chosen) == len(prompt) + kept
 
@@ -122,3 +144,31 @@ def test_a_pair_apart_is_its_two_solutions(tree):
         assert rejected.ids == (*prompt, *tree.whole(branch).ids, END)
         assert [chosen.ids[i] for i in chosen.trunk] == [row.ids[i] for i in pair.chosen]
         assert [rejected.ids[i] for i in rejected.trunk] == [row.ids[i] for i in pair.rejected]
+
+
+def test_outputs_of_code_carry_no_loss():
+    """The model did not write them: they count on no side, unless that is asked for (as in the authors' scripts)."""
+    code = Step("c", (10, 11, 50, 51), "code", output=CodeOutput(2, 4))
+    other = Step("d", (10, 12, 50, 51, 13), "code", output=CodeOutput(2, 4))
+    trunk = Solution((code, Step("#### 1", (14,), "answer")), CORRECT)
+    tree = SolutionTree("p", trunk, (Branch(0, (other,), WRONG), Branch(1, (Step("x", (15,)),), WRONG)))
+    row = render(tree, (1, 2), END)
+    spelled = lambda places: [row.ids[place] for place in places]  # noqa: E731
+    assert spelled(row.trunk) == [10, 11, 14, END]
+    assert spelled(row.pairs[0].chosen) == [10, 11, 14, END] and spelled(row.pairs[0].rejected) == [10, 12, 13, END]
+    assert spelled(row.pairs[1].chosen) == [14, END] and spelled(row.pairs[1].rejected) == [15, END]
+    chosen, rejected = apart(row, row.pairs[0])
+    assert chosen.ids == (1, 2, 10, 11, 50, 51, 14, END) and [chosen.ids[p] for p in chosen.trunk] == [10, 11, 14, END]
+    assert rejected.ids == (1, 2, 10, 12, 50, 51, 13, END) and [rejected.ids[p] for p in rejected.trunk] == [10, 12, 13, END]
+    counted = render(tree, (1, 2), END, count_outputs=True)
+    assert [counted.ids[place] for place in counted.pairs[0].rejected] == [10, 12, 50, 51, 13, END]
+
+
+def test_a_given_token_is_not_shared_with_a_written_one():
+    """A branch that wrote itself what its trunk was given has tokens of its own there: they count for it alone."""
+    given = Step("c", (10, 50), "code", output=CodeOutput(1, 2))
+    wrote = Step("c", (10, 50, 11))
+    tree = SolutionTree("p", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (wrote,), WRONG),))
+    row = render(tree, (1,), END)
+    assert [row.ids[p] for p in row.pairs[0].chosen] == [10, 14, END]
+    assert [row.ids[p] for p in row.pairs[0].rejected] == [10, 50, 11, END]

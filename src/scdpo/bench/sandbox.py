@@ -59,14 +59,14 @@ def our_memory(sandbox: Sandbox) -> tuple[float, float]:
     """(megabytes that a session with its blocks run has to itself, megabytes of the server)."""
     import psutil
 
-    assert sandbox.server is not None
+    server = sandbox.servers[True].process
     for session in range(HELD_OPEN):
         for place, code in enumerate(BLOCKS):
-            sandbox.submit((session, place), session, code)
+            sandbox.submit((session, place), session, code, BLOCKS[place + 1 :])
     answered = 0
     while answered < HELD_OPEN * len(BLOCKS):
         answered += len(sandbox.poll(None))
-    processes = [psutil.Process(sandbox.server.pid), *psutil.Process(sandbox.server.pid).children(recursive=True)]
+    processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     own = sorted(process.memory_full_info().uss for process in processes)
     shared = max(process.memory_info().rss for process in processes)
     for session in range(HELD_OPEN):

@@ -79,7 +79,7 @@ def execute_lines(path: str, sandbox: Sandbox) -> Iterator[Task]:
             if line is not None:
                 open_tasks[line.number] = task = Task(line, blocks_of(line))
                 for place, code in enumerate(task.blocks):
-                    sandbox.submit((line.number, place), line.number, code)
+                    sandbox.submit((line.number, place), line.number, code, task.blocks[place + 1 :])
         while open_tasks and (number := next(iter(open_tasks))) in open_tasks and open_tasks[number].is_done:
             yield open_tasks.pop(number)
         if not open_tasks and exhausted:

@@ -1,15 +1,16 @@
 """The embedded engine: continuous batching over any decoder of transformers, on CPU or one GPU.
 
 Rows of a fixed key-value store hold the requests in flight; a row that ends is given to the next request at once, so no
-row waits for the longest, and who asks the same prompt again keeps the row with its prompt computed. The temperature ramp
-is applied inside the decoding loop. Draws depend on the request's seed and the logits alone. Knows no text, no problem and
-no policy.
+row waits for the longest, and who asks the same prompt again keeps the row with its prompt computed. A request that stopped is
+parked, and goes on from its keys and values when it comes back with the output of its code. The temperature ramp is applied
+inside the decoding loop. Draws depend on the request's seed and the logits alone. Knows no text, no problem and no policy.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from scdpo.engines.interface import Completion, Generate
 from scdpo.errors import ModelError
+
+PARKED_SHARE = 4
+"""Of so many rows there is one more to park a request that stopped."""
+MOST_GIVEN = 32
+"""The most ids that a request coming back is given one by one."""
 
 
 class TransformersEngine:
@@ -46,13 +52,17 @@ class TransformersEngine:
         self.is_step_end = _membership(step_end_ids, vocabulary, self.device)
         self.is_stop = _membership(stop_ids, vocabulary, self.device) if stop_ids else None
         self.rows, self.capacity = rows, capacity
-        self.store = RowStore(model.config.get_text_config().num_hidden_layers, rows, capacity)
+        self.slots = range(rows, rows + (max(1, rows // PARKED_SHARE) if stop_ids else 0))
+        self.store = RowStore(model.config.get_text_config().num_hidden_layers, rows + len(self.slots), capacity)
         self.reset()
 
     def reset(self) -> None:
         self.queue: deque[tuple[int, Generate]] = deque()
         self.active: list[tuple[int, Generate]] = []
         self.ended: dict[int, int] = {}
+        self.parked: dict[int, Parked] = {}
+        self.returning: deque[tuple[int, Generate, Parked]] = deque()
+        self.free_slots = list(self.slots)
         state = {"device": self.device}
         self.ids = torch.zeros(self.rows, self.capacity, dtype=torch.long, **state)
         self.draws = torch.zeros(self.rows, self.capacity, dtype=torch.float64, **state)
@@ -90,13 +100,21 @@ class TransformersEngine:
             del self.ended[ticket]
             self.active[row] = (ticket, request)
             self._begin(row, request)
-        else:
-            self.queue.append((ticket, request))
+            return
+        parked = self.parked.pop(ticket, None)
+        if parked is not None and parked.is_before(request):
+            self.returning.append((ticket, request, parked))
+            return
+        if parked is not None:
+            self.free_slots.append(parked.slot)
+        self.queue.append((ticket, request))
 
     @torch.inference_mode()
     def advance(self) -> list[tuple[int, Completion]]:
         """Fill free rows where that is worth a forward pass, then decode one token in every row."""
         self._close_gaps()
+        while self.returning and len(self.active) < self.rows:
+            self._resume(*self.returning.popleft())
         free = self.rows - len(self.active)
         if self.queue and (free >= max(1, self.rows // 8) or not self.active):
             self._admit(min(free, len(self.queue)))
@@ -130,6 +148,26 @@ class TransformersEngine:
         last = states[torch.arange(count, device=self.device), self.lengths[rows] - 1]
         self._append(rows, self.model.get_output_embeddings()(last))
 
+    def _resume(self, ticket: int, request: Generate, parked: Parked) -> None:
+        """Go on with a parked request: the ids that it was given behind its own are read one by one, as if it drew them."""
+        row = len(self.active)
+        self.active.append((ticket, request))
+        self.ids[row, : len(request.ids)] = torch.tensor(request.ids)
+        self._begin(row, request)
+        self.lengths[row] = len(parked.ids)
+        self.store.move(parked.slot, row, len(parked.ids))
+        self.free_slots.append(parked.slot)
+
+    def _park(self, row: int) -> None:
+        """Keep the keys and values of a row that stopped; the oldest parked ones give way."""
+        ticket, length = self.active[row][0], int(self.lengths[row])
+        if not self.free_slots and self.parked:
+            self.free_slots.append(self.parked.pop(next(iter(self.parked))).slot)
+        if self.free_slots:
+            slot = self.free_slots.pop()
+            self.parked[ticket] = Parked(slot, tuple(self.ids[row, :length].tolist()))
+            self.store.move(row, slot, length)
+
     def _begin(self, row: int, request: Generate) -> None:
         """Set `row` to the end of the request's prompt."""
         length, ramp = len(request.ids), request.temperature
@@ -151,20 +189,22 @@ class TransformersEngine:
         start, increment, maximum = self.ramps[rows].unbind(1)
         temperature = torch.minimum(start + increment * self.steps[rows], maximum)
         places = self.lengths[rows]
+        given = places < self.prompts[rows]  # ids behind a resumed row's own
         greedy = temperature == 0
         scaled = logits / torch.where(greedy, 1.0, temperature)[:, None].float()
         cumulative = torch.softmax(scaled, dim=-1, dtype=torch.float64).cumsum(dim=-1)
         draws = self.draws[rows].gather(1, places[:, None]) * cumulative[:, -1:]
         drawn = torch.searchsorted(cumulative, draws, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
         tokens = torch.where(greedy, logits.argmax(dim=-1), drawn)
+        tokens = torch.where(given, self.ids[rows].gather(1, places[:, None])[:, 0], tokens)
         log_probs = torch.log_softmax(logits, dim=-1).gather(1, tokens[:, None])
         self.ids[rows].scatter_(1, places[:, None], tokens[:, None])
         self.temperatures[rows].scatter_(1, places[:, None], temperature[:, None].float())
         self.log_probs[rows].scatter_(1, places[:, None], log_probs)
         self.lengths[rows] += 1
         ends = self.is_step_end[tokens]
-        self.steps[rows] += ends & self.in_step[rows]
-        self.in_step[rows] = ~ends
+        self.steps[rows] += ends & self.in_step[rows] & ~given
+        self.in_step[rows] = ~ends & ~given
 
     def _finished(self) -> list[tuple[int, Completion]]:
         """The completions of the rows that ended; the rows stay until the next `advance`, for who asks again."""
@@ -172,19 +212,21 @@ class TransformersEngine:
         last = self.ids[: len(self.active)].gather(1, lengths[:, None] - 1)[:, 0]
         ended = self.is_end[last] & (lengths > self.prompts[: len(self.active)])
         stopped = self._stopped(last, ended, lengths)
+        for row in stopped:
+            self._park(row)
         done = sorted({*(ended | (lengths >= self.limits[: len(self.active)])).nonzero()[:, 0].tolist(), *stopped})
         self.ended = {self.active[row][0]: row for row in done}
         return [(ticket, self._completion(row, bool(ended[row]), row in stopped)) for ticket, row in self.ended.items()]
 
-    def _stopped(self, last: Tensor, ended: Tensor, lengths: Tensor) -> set[int]:
+    def _stopped(self, last: Tensor, ended: Tensor, lengths: Tensor) -> list[int]:
         """The rows whose request wants to stop behind the id just generated."""
         if self.is_stop is None:
-            return set()
-        found = set()
+            return []
+        found = []
         for row in (self.is_stop[last] & ~ended & (lengths > self.prompts[: len(self.active)])).nonzero()[:, 0].tolist():
             stop = self.active[row][1].stop
             if stop is not None and stop(self.ids[row, int(self.prompts[row]) : int(lengths[row])].tolist()):
-                found.add(row)
+                found.append(row)
         return found
 
     def _close_gaps(self) -> None:
@@ -194,7 +236,7 @@ class TransformersEngine:
             if row != final:
                 for state in self.row_state:
                     state[row] = state[final]
-                self.store.move(final, row)
+                self.store.move(final, row, int(self.lengths[row]))
                 self.active[row] = self.active[final]
             self.active.pop()
         self.ended = {}
@@ -222,6 +264,19 @@ def refuse_other_attention(model: Any, context: int) -> None:
         raise ModelError(f'attention "{config._attn_implementation}" is not supported; load the model with "sdpa"')
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A request that stopped: the slot of the store that keeps it, and its ids, prompt included."""
+
+    slot: int
+    ids: tuple[int, ...]
+
+    def is_before(self, request: Generate) -> bool:
+        """Whether the request goes on from these ids, with few more: many are faster computed anew, all at once."""
+        more = len(request.ids) - len(self.ids)
+        return 0 <= more <= MOST_GIVEN and request.ids[: len(self.ids)] == self.ids
+
+
 class RowStore(Cache):
     """Keys and values of [rows, capacity] tokens, in which every row stands at a place of its own."""
 
@@ -239,9 +294,11 @@ class RowStore(Cache):
         for layer in self.row_layers:
             layer.target = (rows, places, width)
 
-    def move(self, source: int, row: int) -> None:
+    def move(self, source: int, row: int, length: int) -> None:
+        """Copy the first `length` places of a row to another."""
         for layer in self.row_layers:
-            layer.keys[row], layer.values[row] = layer.keys[source], layer.values[source]
+            layer.keys[row, :, :length] = layer.keys[source, :, :length]
+            layer.values[row, :, :length] = layer.values[source, :, :length]
 
 
 class RowLayer(CacheLayerMixin):

@@ -9,29 +9,7 @@ from typing import Any
 
 from scdpo.sandbox.archive import ArchiveFinder
 
-PRELOADED = (
-    "numpy",
-    "numpy.random",
-    "numpy.linalg",
-    "numpy.fft",
-    "numpy.polynomial",
-    "sympy",
-    "mpmath",
-    "scipy",
-    "scipy.special",
-    "scipy.optimize",
-    "scipy.linalg",
-    "scipy.integrate",
-    "scipy.interpolate",
-    "scipy.stats",
-    "scipy.fft",
-    "scipy.sparse",
-    "scipy.sparse.linalg",
-    "scipy.spatial",
-    "scipy.signal",
-    "scipy.ndimage",
-    "scipy.constants",
-    "scipy.cluster.hierarchy",
+STANDARD = (
     "array",
     "bisect",
     "cmath",
@@ -74,6 +52,30 @@ PRELOADED = (
     "io",
     "secrets",
 )
+FULL = (
+    "numpy",
+    "numpy.random",
+    "numpy.linalg",
+    "numpy.fft",
+    "numpy.polynomial",
+    "sympy",
+    "mpmath",
+    "scipy",
+    "scipy.special",
+    "scipy.optimize",
+    "scipy.linalg",
+    "scipy.integrate",
+    "scipy.interpolate",
+    "scipy.stats",
+    "scipy.fft",
+    "scipy.sparse",
+    "scipy.sparse.linalg",
+    "scipy.spatial",
+    "scipy.signal",
+    "scipy.ndimage",
+    "scipy.constants",
+    "scipy.cluster.hierarchy",
+)
 # What is slow when first used, done once before the first fork: sympy's lazy imports and its caches.
 WARM_UP = """
 from sympy import *
@@ -91,16 +93,21 @@ ARCHIVED = ("numpy", "scipy", "sympy", "mpmath")
 
 
 def load(options: dict[str, Any]) -> list[str]:
-    """Import what sessions share; returns the wanted packages that cannot be imported."""
+    """Import what sessions share; returns the wanted packages that cannot be imported.
+
+    A light server has the standard library alone.
+    """
+    pretty = ("IPython.lib.pretty",) if options["echo"] == "pretty" else ()
     missing = []
-    for name in (*PRELOADED, *options["modules"], *(["IPython.lib.pretty"] if options["echo"] == "pretty" else [])):
+    for name in (*STANDARD, *((*FULL, *options["modules"], *pretty) if options["full"] else ())):
         try:
             importlib.import_module(name)
         except ImportError:
             missing.append(name)
-    with contextlib.suppress(Exception):
-        exec(WARM_UP, {})
-    archive = ArchiveFinder((*ARCHIVED, *options["modules"]))
+    if options["full"]:
+        with contextlib.suppress(Exception):
+            exec(WARM_UP, {})
+    archive = ArchiveFinder((*ARCHIVED, *options["modules"]) if options["full"] else ())
     keep = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") in ("BuiltinImporter", "FrozenImporter")]
     sys.meta_path[:] = [*keep, archive]
     return missing

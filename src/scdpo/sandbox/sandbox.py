@@ -1,52 +1,37 @@
-"""The sandbox: blocks of code in, outputs out, a session a solution; the client's side of the fork server.
+"""The sandbox: blocks of code in, outputs out, a session a solution.
+
+Two fork servers stand behind it: a light one with the standard library, whose sessions cost a fraction, and a full one with
+numpy, scipy and sympy, started when first needed. A session begins in the light one where its code names none of these, and
+moves when it does: its blocks are run again there, and only the new one's output is given out.
 
 Knows no solution and no format. Refuses to start where a layer of isolation is missing (docs/sandbox.md).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import select
-import socket
-import subprocess
-import sys
-import tempfile
+import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from scdpo.errors import SandboxError
 from scdpo.sandbox.bubblewrap import bubblewrap, package_folders
+from scdpo.sandbox.fork_server import ForkServer, seconds_left, wait_for
 from scdpo.sandbox.output import Output
 from scdpo.sandbox.settings import SandboxSettings
 
-START_SECONDS = 120.0
-# The server's whole environment, which no session sees. Hashes and threads are fixed, so that runs do not differ. Memory in
-# huge pages (by glibc's malloc) makes forks cheaper.
-ENVIRONMENT = {
-    "PYTHONMALLOC": "malloc",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    "PYTHONHASHSEED": "0",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TZ": "UTC",
-    "LANG": "C.UTF-8",
-    "PYTHONWARNINGS": "ignore::SyntaxWarning",
-}
-PASSED_ON = ("LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""What the loader and the linear algebra need on some machines."""
+FULL_MODULES = ("numpy", "scipy", "sympy", "mpmath")
+MISSED = "ModuleNotFoundError"
+LOST = "the sandbox was lost (out of memory?)"
+DEAD = "the session is dead"
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What keeps the sessions in. layers: name -> detail of those in force; missing: name -> why there is none.
-
-    required: whether each of the missing ones is one that must be there (bubblewrap need not).
+    """What keeps the sessions in. layers: name -> detail of those in force; missing: name -> why a layer that must be there is
+    not; optional: the same for one that need not.
     """
 
     layers: dict[str, str]
@@ -61,22 +46,40 @@ class Isolation:
         ]
 
 
+@dataclass
+class Block:
+    """A block of a session. number: of the request that is to answer it, None where it is answered."""
+
+    ticket: Any
+    code: str
+    number: int | None = None
+
+
+@dataclass
+class Session:
+    """A solution's session: the blocks it was given, and whether it lives on the full server."""
+
+    is_full: bool
+    blocks: list[Block] = field(default_factory=list)
+    is_dead: bool = False
+
+
 class Sandbox:
     """Runs code in sessions, each named by a number of the caller's choice; begins with the first block, ends with `close`.
 
-    To be used from one thread. Raises SandboxError from `start` (and from what first needs the server) where a layer is missing
+    To be used from one thread. Raises SandboxError from `start` (and from what first needs a server) where a layer is missing
     and settings.unsafe_no_isolation is off, or the server does not start.
     """
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self.settings = settings or SandboxSettings()
-        self.server: subprocess.Popen[bytes] | None = None
+        self.servers: dict[bool, ForkServer] = {}
         self.isolation: Isolation | None = None
+        self.sessions: dict[int, Session] = {}
         self.asked = 0
-        self.pending: dict[int, Any] = {}
-        self.lost: list[tuple[Any, Output]] = []
-        self.alive: set[int] = set()
-        self.dead: set[int] = set()
+        self.pending: dict[int, tuple[int, Block]] = {}
+        self.at_once: list[tuple[Any, Output]] = []
+        self.full_names = re.compile(rf"\b(?:{'|'.join(map(re.escape, (*FULL_MODULES, *self.settings.modules)))})\b")
 
     @property
     def most_sessions(self) -> int:
@@ -91,57 +94,39 @@ class Sandbox:
         self.stop()
 
     def start(self) -> Isolation:
-        """Start the server where it is not running; says what is in force."""
-        if self.server is not None and self.isolation is not None:
-            return self.isolation
-        prefix, note = bubblewrap(package_folders()) if self.settings.bubblewrap == "auto" else ([], "switched off")
-        self.folder = tempfile.TemporaryDirectory(prefix="scdpo-sandbox-")
-        Path(self.folder.name).chmod(0o711)
-        self.socket, theirs = socket.socketpair()
-        options = self.settings.model_dump(mode="json") | {"jobs": self.settings.jobs or os.cpu_count() or 1}
-        command = [sys.executable, "-s", "-P", "-m", "scdpo.sandbox.server", str(theirs.fileno()), json.dumps(options)]
-        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        with theirs, tempfile.TemporaryFile() as complaints:
-            self.server = subprocess.Popen(
-                [*prefix, *command],
-                cwd=self.folder.name,
-                env=ENVIRONMENT | passed | {"PYTHONPATH": os.pathsep.join(package_folders())},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                start_new_session=True,
-            )
-            theirs.close()
-            self.received = bytearray()
-            hello = self._message(START_SECONDS)
-            if hello is None:
-                self.stop()
-                complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").strip().splitlines()
-                raise SandboxError(
-                    f"the sandbox does not start: {lines[-1] if lines else 'no reason given'}; try: scdpo doctor"
-                )
-        layers = hello["layers"] | ({"bubblewrap": note} if prefix else {})
-        missing = hello["missing"]
-        if hello["not_held"]:
-            missing = missing | {"self-test": f"a session could: {hello['not_held']}"}
+        """Start a server where none is running; says what is in force."""
+        if self.isolation is None or not self.servers:
+            self._server(self.settings.echo == "pretty")
+        assert self.isolation is not None
+        return self.isolation
+
+    def _server(self, is_full: bool) -> ForkServer:
+        """The light or the full server, started where it is not running."""
+        if is_full in self.servers:
+            return self.servers[is_full]
+        settings = self.settings
+        prefix, note = bubblewrap(package_folders()) if settings.bubblewrap == "auto" else ([], "switched off")
+        options = settings.model_dump(mode="json") | {"jobs": settings.jobs or os.cpu_count() or 1, "full": is_full}
+        server = ForkServer(options, prefix)
+        layers = server.hello["layers"] | ({"bubblewrap": note} if prefix else {})
+        missing = server.hello["missing"]
+        if server.hello["not_held"]:
+            missing = missing | {"self-test": f"a session could: {server.hello['not_held']}"}
         self.isolation = Isolation(layers, missing, {} if prefix else {"bubblewrap": note})
         try:
-            self._refuse(hello["modules_missing"])
+            self._refuse(server.hello["modules_missing"])
         except SandboxError:
-            self.stop()
+            server.stop()
             raise
-        return self.isolation
+        self.servers[is_full] = server
+        return server
 
     def _refuse(self, modules_missing: Sequence[str]) -> None:
         """Raise SandboxError for what must be there and is not."""
         assert self.isolation is not None
         wanted = [name for name in modules_missing if name in self.settings.modules]
         if wanted:
-            raise SandboxError(
-                f"sandbox.modules names {', '.join(wanted)}, which cannot be imported; install it or leave it out"
-            )
+            raise SandboxError(f"sandbox.modules: {', '.join(wanted)} cannot be imported; install it or leave it out")
         if self.settings.echo == "pretty" and "IPython.lib.pretty" in modules_missing:
             raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install ipython')
         if self.isolation.missing and not self.settings.unsafe_no_isolation:
@@ -151,102 +136,125 @@ class Sandbox:
                 "risk with --unsafe-no-isolation"
             )
 
-    def submit(self, ticket: Any, session: int, code: str) -> None:
-        """Ask for a block to be run in a session; `ticket` names it in the answer. Blocks of a session run in their order."""
+    def submit(self, ticket: Any, session: int, code: str, ahead: Sequence[str] = ()) -> None:
+        """Ask for a block to be run in a session; `ticket` names it in the answer. Blocks of a session run in their order.
+
+        ahead: the blocks that will follow, where they are known; they decide with this one where the session begins.
+        """
+        refusal = self._refusal(code)
+        if refusal:
+            self.at_once.append((ticket, Output(refusal, "refused")))
+            return
+        state = self.sessions.get(session)
+        if state is None:
+            is_full = self.settings.echo == "pretty" or any(self.full_names.search(text) for text in (code, *ahead))
+            self._server(is_full)
+            state = self.sessions[session] = Session(is_full)
+        if state.is_dead:
+            self.at_once.append((ticket, Output(DEAD, "killed")))
+            return
+        block = Block(ticket, code)
+        state.blocks.append(block)
+        if not state.is_full and self.full_names.search(code):
+            self._move(session, state)
+        else:
+            self._send(session, state, block)
+
+    def _refusal(self, code: str) -> str | None:
+        """Why a block is not run, or None."""
         try:
             code.encode()
         except UnicodeEncodeError:
-            self.lost.append((ticket, Output("the block is not text that can be encoded", "refused")))
-            return
+            return "the block is not text that can be encoded"
         if len(code) > self.settings.code_characters:
-            reason = f"a block of {len(code):,} characters; {self.settings.code_characters:,} are allowed"
-            self.lost.append((ticket, Output(reason, "refused")))
-            return
-        self.start()
-        if session in self.dead:
-            self.lost.append((ticket, Output("the session is dead", "killed")))
-            return
+            return f"a block of {len(code):,} characters; {self.settings.code_characters:,} are allowed"
+        return None
+
+    def _send(self, session: int, state: Session, block: Block, answers: bool = True) -> None:
         self.asked += 1
-        self.pending[self.asked] = ticket
-        self.alive.add(session)
-        self._send({"do": "run", "ticket": self.asked, "session": session, "code": code})
+        if answers:
+            block.number = self.asked
+            self.pending[self.asked] = (session, block)
+        self._server(state.is_full).send({"do": "run", "ticket": self.asked, "session": session, "code": block.code})
+
+    def _move(self, session: int, state: Session) -> None:
+        """Begin the session anew on the full server: answered blocks run for their effects, the others for their output."""
+        self._server(True)
+        self._server(False).send({"do": "close", "session": session})
+        state.is_full = True
+        for block in state.blocks:
+            if block.number is not None:
+                del self.pending[block.number]
+            is_answered = block.number is None and block is not state.blocks[-1]
+            self._send(session, state, block, answers=not is_answered)
 
     def poll(self, seconds: float | None = 0.0) -> list[tuple[Any, Output]]:
         """(ticket, output) of the blocks that have ended; waits up to `seconds` (None: for ever) where none has."""
-        done, self.lost = self.lost, []
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while self.pending:
-            left = 0.0 if done else None if deadline is None else max(0.0, deadline - time.monotonic())
-            reply = self._message(left)
-            if reply is None and self.server is not None:
-                break
-            if reply is None:
-                lost, self.lost = self.lost, []
-                return done + lost
-            done.append((self.pending.pop(reply["ticket"]), Output(reply["text"], reply["status"], reply["seconds"])))
-        return done
-
-    def close(self, session: int) -> None:
-        """End a session. Its number may be used again."""
-        self.dead.discard(session)
-        if session in self.alive:
-            self.alive.discard(session)
-            self._send({"do": "close", "session": session})
-
-    def run(self, blocks: Iterable[str]) -> list[Output]:
-        """The outputs of a whole solution's blocks, in a session of its own."""
-        assert not self.pending, "run() is for a sandbox that has nothing else to do"
-        outputs = []
-        for code in blocks:
-            self.submit(None, -1, code)
-            outputs += [output for _, output in self.poll(None)]
-        self.close(-1)
-        return outputs
-
-    def stop(self) -> None:
-        """End the server and all sessions. Blocks that still run are lost."""
-        if self.server is None:
-            return
-        server, self.server = self.server, None
-        self.socket.close()
-        try:
-            server.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        self.folder.cleanup()
-        self.pending.clear()
-        self.alive.clear()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        content = json.dumps(message, ensure_ascii=False).encode()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server's end is noticed where replies are read
-            self.socket.sendall(len(content).to_bytes(4, "big") + content)
-
-    def _message(self, seconds: float | None) -> dict[str, Any] | None:
-        """The server's next message; None where none has come in time, and where the server is lost (its sessions with it)."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            end = 4 + int.from_bytes(self.received[:4], "big") if len(self.received) >= 4 else None
-            if end is not None and len(self.received) >= end:
-                message = json.loads(self.received[4:end])
-                del self.received[:end]
-                return message
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select([self.socket], [], [], left)
-            if not ready:
-                return None
-            try:
-                part = self.socket.recv(1 << 20)
-            except ConnectionResetError:
-                part = b""
-            if not part:
-                self._lose()
-                return None
-            self.received += part
+            for is_full, server in list(self.servers.items()):
+                for reply in server.messages():
+                    self._take(reply)
+                if server.is_lost:
+                    self._lose(is_full)
+            done, self.at_once = self.at_once, []
+            left = seconds_left(deadline)
+            if done or not self.pending or left == 0.0:
+                return done
+            wait_for(list(self.servers.values()), left)
 
-    def _lose(self) -> None:
-        """The server is gone: its sessions are dead, what they owed is killed, and the next block starts another server."""
-        self.lost += [(ticket, Output("the sandbox was lost (out of memory?)", "killed")) for ticket in self.pending.values()]
-        self.dead |= self.alive
-        self.stop()
+    def _take(self, reply: dict[str, Any]) -> None:
+        """Give a reply out, unless nobody waits for it or its session must move for it."""
+        session, block = self.pending.get(reply["ticket"], (0, None))
+        if block is None:
+            return
+        state = self.sessions[session]
+        if reply["status"] == "error" and MISSED in reply["text"] and not state.is_full:
+            self._move(session, state)
+            return
+        del self.pending[reply["ticket"]]
+        block.number = None
+        self.at_once.append((block.ticket, Output(reply["text"], reply["status"], reply["seconds"])))
+
+    def close(self, session: int) -> None:
+        """End a session. Its number may be used again; blocks of it that still run are answered by nobody."""
+        state = self.sessions.pop(session, None)
+        if state is None:
+            return
+        for block in state.blocks:
+            if block.number is not None:
+                del self.pending[block.number]
+        if not state.is_dead:
+            self._server(state.is_full).send({"do": "close", "session": session})
+
+    def run(self, blocks: Iterable[str]) -> list[Output]:
+        """The outputs of a whole solution's blocks, in a session of its own, while nothing else is asked for."""
+        codes = list(blocks)
+        for place, code in enumerate(codes):
+            self.submit(place, -1, code, codes[place + 1 :])
+        outputs: dict[int, Output] = {}
+        while len(outputs) < len(codes):
+            outputs |= dict(self.poll(None))
+        self.close(-1)
+        return [outputs[place] for place in range(len(codes))]
+
+    def stop(self) -> None:
+        """End the servers and all sessions. Blocks that still run are lost."""
+        for server in self.servers.values():
+            server.stop()
+        self.servers.clear()
+        self.sessions.clear()
+        self.pending.clear()
+
+    def _lose(self, is_full: bool) -> None:
+        """A server is gone: its sessions are dead, what they owed is killed, and the next block starts another server."""
+        self.servers.pop(is_full).stop()
+        for state in self.sessions.values():
+            if state.is_full != is_full:
+                continue
+            state.is_dead = True
+            for block in state.blocks:
+                if block.number is not None:
+                    del self.pending[block.number]
+                    block.number = None
+                    self.at_once.append((block.ticket, Output(LOST, "killed")))
