@@ -1,4 +1,4 @@
-"""`scdpo grade`, `scdpo steps` and `scdpo bench`, as they are typed."""
+"""`scdpo grade`, `scdpo steps`, `scdpo execute`, `scdpo doctor` and `scdpo bench`, as they are typed."""
 
 import json
 
@@ -153,3 +153,75 @@ def test_the_bench_reads_a_file(tmp_path, capsys):
     assert main(["bench", "grading", "--file", file, "--json", str(tmp_path / "speed.json")]) == 0
     assert "in.jsonl" in capsys.readouterr().out
     assert json.loads((tmp_path / "speed.json").read_text())["grading"][0]["items"] == 3
+
+
+SESSIONS = [
+    {"id": "state", "blocks": ["x = 2\nprint(x)", "x + 1"]},
+    {"id": 7, "blocks": ["import os\nos._exit(0)", "print(1)"]},
+    {"id": "loop", "blocks": ["while True: pass", "print('after')"]},
+    {"id": "error", "blocks": ["1 / 0", "import sympy\nsympy.sqrt(8)"]},
+    {"id": "long", "blocks": ["#" * 3000, "print(2)"]},
+    {"id": "none", "blocks": []},
+    {"blocks": ["print('no id')"]},
+]
+
+
+def test_execute_answers_every_block_in_order(tmp_path, capsys):
+    """One output a block and one line a line, with the limits as they are typed; blocks behind a dead session are killed."""
+    out = tmp_path / "out.jsonl"
+    words = ["--seconds", "1", "--code-characters", "2000", "--jobs", "2"]
+    assert main(["execute", write(tmp_path / "in.jsonl", SESSIONS), "--out", str(out), *words]) == 0
+    lines = read(out)
+    assert [line["id"] for line in lines] == ["state", 7, "loop", "error", "long", "none", 7]
+    assert [[output["status"] for output in line["outputs"]] for line in lines] == [
+        ["ok", "ok"],
+        ["killed", "killed"],
+        ["timeout", "ok"],
+        ["error", "ok"],
+        ["refused", "ok"],
+        [],
+        ["ok"],
+    ]
+    assert [[output["text"] for output in line["outputs"]] for line in lines[:1]] == [["2", "3"]]
+    assert lines[2]["outputs"][1]["text"] == "after" and lines[3]["outputs"][1]["text"] == "2*sqrt(2)"
+    assert 1 <= lines[2]["outputs"][0]["seconds"] < 3
+    shown = capsys.readouterr().out
+    assert "7 lines" in shown and "2 killed" in shown and "seccomp" in shown
+
+
+def test_execute_without_out_prints_the_lines(tmp_path, capsys):
+    assert main(["execute", write(tmp_path / "in.jsonl", SESSIONS[:1])]) == 0
+    assert [output["text"] for output in json.loads(capsys.readouterr().out)["outputs"]] == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [({"id": 1}, 'no list of texts in "blocks"'), ({"blocks": ["a", 1]}, "no list of texts"), (b"{broken\n", "broken JSON")],
+)
+def test_execute_names_the_line_that_has_no_blocks(line, message, tmp_path, capsys):
+    out = tmp_path / "out.jsonl"
+    assert main(["execute", write(tmp_path / "in.jsonl", [SESSIONS[0], line]), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "in.jsonl:2:" in error and message in error and not out.exists()
+
+
+def test_execute_refuses_limits_out_of_bounds(tmp_path, capsys):
+    assert main(["execute", write(tmp_path / "in.jsonl", SESSIONS), "--seconds", "0"]) == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_doctor_names_every_layer(capsys):
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    for layer in ("ordinary user", "resource limits", "Landlock", "seccomp", "bubblewrap", "self-test"):
+        assert layer in shown
+    assert "can be run here" in shown
+
+
+def test_bench_sandbox_measures_both_sides(tmp_path, capsys):
+    pytest.importorskip("ipykernel", reason="the peer, ipykernel, is not installed")
+    out = tmp_path / "figures.json"
+    assert main(["bench", "sandbox", "--sessions", "20", "--kernels", "1", "--json", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    assert figures["scdpo"]["sessions"] == 20 and figures["ratio"] > 1
+    assert "ratio" in capsys.readouterr().out

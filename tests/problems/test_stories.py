@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
@@ -11,7 +11,10 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.settings import ProblemSettings
 from scdpo.problems.source import SHARES, make_splits, split_of
 from scdpo.problems.step_oracle import StepError, first_error
-from scdpo.problems.stories import CHAIN_LENGTHS, MAX_VALUE, STATEMENTS, stories
+from scdpo.problems.stories import CHAIN_LENGTHS, MAX_VALUE, STATEMENTS, is_hard, stories, stories_with_code
+from scdpo.sandbox.sandbox import Sandbox
+from scdpo.solutions.code_format import FORMATS
+from scdpo.solutions.splitting import cut_windows
 
 SIZES = ProblemSettings(sft=300, pairs=200, dev=50, test=150)
 
@@ -112,3 +115,68 @@ def test_a_swapped_difference_is_a_wrong_operation():
 def test_the_oracle_needs_facts():
     with pytest.raises(ValueError, match="carries no facts"):
         first_error(Problem("p", "q", "1"), ["#### 1"])
+
+
+def coded(seed: int, count: int) -> list[tuple[Problem, list[str]]]:
+    """Stories with code, each with the steps of its solution."""
+    found = []
+    for _, problem in islice(stories_with_code(seed), count):
+        cuts = [0, *(window.stop for window in cut_windows(problem.solution, "blocks")), len(problem.solution)]
+        found.append((problem, [problem.solution[a:b] for a, b in pairwise(cuts)]))
+    return found
+
+
+def test_solutions_with_code_are_right_and_compute_what_is_hard():
+    """The same stories, the same equations, one step each, code where a digit carries or a product is wanted."""
+    for (problem, steps), (_, plain) in zip(coded(1, 300), stories(1), strict=False):
+        assert (problem.question, problem.facts) == (plain.question, plain.facts)
+        assert first_error(problem, steps) is None
+        equations = list(problem.facts["equations"].values())
+        assert len(steps) == len(equations) + 1
+        for step, (left, operator, right, _) in zip(steps, equations, strict=False):
+            assert step.startswith("<|code|>") == is_hard(left, operator, right)
+    assert [is_hard(*line) for line in ((12, "+", 7), (12, "+", 8), (17, "-", 9), (17, "-", 7), (2, "*", 2))] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_worked_outputs_are_what_the_code_prints():
+    """Every worked solution's code, run in the sandbox, prints what the solution says that it does; variables are there."""
+    with Sandbox() as sandbox:
+        for problem, _ in coded(4, 60):
+            pieces = list(FORMATS["blocks"].pieces(problem.solution))
+            outputs = sandbox.run([piece.inner for piece in pieces if piece.kind == "code"])
+            assert [output.text for output in outputs] == [piece.inner for piece in pieces if piece.kind == "output"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ("Leo = 17 * 3", "Leo = 16 * 3", "wrong quantity"),
+        ("Leo = 17 * 3", "Leo = 17 + 3", "wrong operation"),
+        ("Leo = 17 * 3", "Eva = 17 * 3", "malformed"),
+        ("Leo = 17 * 3", "Leo = Ada * 3", "wrong quantity"),
+        ("<|execution|>51", "<|execution|>52", "wrong arithmetic"),
+        ("<|execution|>51", "<|execution|>NameError: no", "malformed"),
+        ("Dan = Leo // 3", "Dan = Eva // 3", "wrong quantity"),
+        ("print(Leo)", "print(51)", "malformed"),
+        ("<|text|>#### 19", "<|text|>#### 18", "wrong quantity"),
+        ("<|text|>Ann: 17 + 2 = 19", "<|text|>Ann: 17 + 2 = 20", "wrong arithmetic"),
+    ],
+)
+def test_the_oracle_judges_computed_steps(old, new, kind):
+    facts = {"equations": {"Leo": [17, "*", 3, 51], "Dan": [51, "/", 3, 17], "Ann": [17, "+", 2, 19]}}
+    end = "<|endofblock|>"
+    steps = [
+        f"<|code|>Leo = 17 * 3\nprint(Leo){end}<|execution|>51{end}",
+        f"<|code|>Dan = Leo // 3\nprint(Dan){end}<|execution|>17{end}",
+        f"<|text|>Ann: 17 + 2 = 19{end}",
+        f"<|text|>#### 19{end}",
+    ]
+    problem = Problem("p", "?", "19", facts=facts)
+    assert first_error(problem, steps) is None
+    assert first_error(problem, [step.replace(old, new) for step in steps]).kind == kind

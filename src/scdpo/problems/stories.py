@@ -155,7 +155,8 @@ def with_code(problem: Problem) -> Problem:
     steps, variable = [], ""
     for owner, (left, operator, right, result) in problem.facts["equations"].items():
         if is_hard(left, operator, right):
-            code = f"{owner} = {variable or left} {'//' if operator == '/' else operator} {right}\nprint({owner})"
+            first, second = (left, variable or right) if owner == TOTAL else (variable or left, right)
+            code = f"{owner} = {first} {'//' if operator == '/' else operator} {second}\nprint({owner})"
             steps.append(f"{CODE}{code}{BLOCK_END}{EXECUTION}{result}{BLOCK_END}")
             variable = owner
         else:

@@ -135,7 +135,8 @@ class Session:
         if self.captured.parts and not self.captured.parts[-1].endswith("\n"):
             self.captured.write("\n")
         if not self.full_traceback:
-            self.captured.write("".join(traceback.format_exception_only(error)).splitlines()[-1] + "\n")
+            lines = traceback.format_exception_only(error)
+            self.captured.write(lines[-1] if isinstance(error, SyntaxError) else "".join(lines))
             return
         frames = error.__traceback__
         while frames is not None and not frames.tb_frame.f_code.co_filename.startswith("<block "):
