@@ -39,30 +39,33 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="session")
-def easy_problems(tmp_path_factory):
-    """A file of two-step sums of digits from 0 to 4, with worked solutions and facts for the oracle."""
+def easy_file(folder, solve):
+    """A file of two-step sums of digits from 0 to 4, with facts for the oracle; solve(name, a, b) gives the worked solution."""
     lines = []
     for name, item, (a, b) in product(NAMES, ITEMS[:4], product(range(5), repeat=2)):
         facts = {"equations": {name: [a, "+", b, a + b], "All": [a + b, "+", 1, a + b + 1]}}
-        lines.append(
-            {
-                "question": f"{name} has {a} and {b} {item}. One more comes.",
-                "answer": a + b + 1,
-                "solution": f"{name}: {a} + {b} = {a + b}\nAll: {a + b} + 1 = {a + b + 1}\n#### {a + b + 1}",
-                "facts": facts,
-            }
-        )
-    file = tmp_path_factory.mktemp("easy") / "problems.jsonl"
+        question = f"{name} has {a} and {b} {item}. One more comes."
+        lines.append({"question": question, "answer": a + b + 1, "solution": solve(name, a, b), "facts": facts})
+    file = folder / "problems.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return file
+
+
+def words_of(fields):
+    """Recipe fields as command-line words."""
+    return [word for name, value in fields.items() for word in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="session")
+def easy_problems(tmp_path_factory):
+    solve = lambda name, a, b: f"{name}: {a} + {b} = {a + b}\nAll: {a + b} + 1 = {a + b + 1}\n#### {a + b + 1}"  # noqa: E731
+    return easy_file(tmp_path_factory.mktemp("easy"), solve)
 
 
 @pytest.fixture(scope="session")
 def small_options(easy_problems):
     """Command-line words that make the quickstart a run of seconds."""
-    fields = SMALL | {"problems.source": str(easy_problems)}
-    return [word for name, value in fields.items() for word in (f"--{name}", str(value))]
+    return words_of(SMALL | {"problems.source": str(easy_problems)})
 
 
 @pytest.fixture(scope="session")

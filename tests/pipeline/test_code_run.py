@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import product
 
 import pytest
 
@@ -16,9 +15,8 @@ from scdpo.errors import RecipeError
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.recipe import load_recipe
 from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.problems.stories import ITEMS, NAMES
 from scdpo.solutions.code_format import FORMATS
-from tests.pipeline.conftest import SMALL
+from tests.pipeline.conftest import SMALL, easy_file, words_of
 from tests.pipeline.test_run import records, same_results
 
 CODE_FIELDS = {
@@ -28,26 +26,23 @@ CODE_FIELDS = {
     "sampling.max_new_tokens": 60,
     "evaluation.max_new_tokens": 60,
     "sandbox.sessions": 40,
-    "sft.epochs": 5,
+    "sft.epochs": 7,
 }
+
+
+def computed(name: str, a: int, b: int) -> str:
+    """A worked solution whose first sum is computed where it is above 4."""
+    step = f"<|text|>{name}: {a} + {b} = {a + b}<|endofblock|>"
+    if a + b > 4:
+        step = f"<|code|>{name} = {a} + {b}\nprint({name})<|endofblock|><|execution|>{a + b}<|endofblock|>"
+    return f"{step}<|text|>All: {a + b} + 1 = {a + b + 1}<|endofblock|><|text|>#### {a + b + 1}<|endofblock|>"
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    """Two-step sums, the first of them computed where it is above 4, as command-line words over the quickstart."""
-    lines = []
-    for name, item, (a, b) in product(NAMES, ITEMS[:4], product(range(5), repeat=2)):
-        facts = {"equations": {name: [a, "+", b, a + b], "All": [a + b, "+", 1, a + b + 1]}}
-        step = f"<|text|>{name}: {a} + {b} = {a + b}<|endofblock|>"
-        if a + b > 4:
-            step = f"<|code|>{name} = {a} + {b}\nprint({name})<|endofblock|><|execution|>{a + b}<|endofblock|>"
-        solution = f"{step}<|text|>All: {a + b} + 1 = {a + b + 1}<|endofblock|><|text|>#### {a + b + 1}<|endofblock|>"
-        question = f"{name} has {a} and {b} {item}. One more comes."
-        lines.append({"question": question, "answer": a + b + 1, "solution": solution, "facts": facts})
-    file = tmp_path_factory.mktemp("coded") / "problems.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    fields = SMALL | CODE_FIELDS | {"problems.source": str(file)}
-    return [word for name, value in fields.items() for word in (f"--{name}", str(value))]
+    """Command-line words that make the quickstart a run of seconds, with code."""
+    source = easy_file(tmp_path_factory.mktemp("coded"), computed)
+    return words_of(SMALL | CODE_FIELDS | {"problems.source": str(source)})
 
 
 @pytest.fixture(scope="module")
