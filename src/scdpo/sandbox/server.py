@@ -41,6 +41,8 @@ GRACE = 1.0
 """Seconds between the interrupt and the kill."""
 SPARE = 4
 """Locked sessions that wait for their first block, made while there is nothing else to do."""
+LULL = 0.0005
+"""Seconds without an event after which there is time to fork one."""
 JUNK = 1000
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
@@ -106,7 +108,7 @@ class Server:
         now = time.monotonic()
         waits = [self.deadline(request) - now for request in self.requests()]
         short = len(self.spare) < SPARE
-        happened = self.selector.select(0.0 if short else max(0.0, min(waits)) if waits else None)
+        happened = self.selector.select(LULL if short else max(0.0, min(waits)) if waits else None)
         if short and not happened:
             with contextlib.suppress(OSError):
                 self.spare.append(self.fork())
