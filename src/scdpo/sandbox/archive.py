@@ -42,10 +42,13 @@ class ArchiveFinder(MetaPathFinder, InspectLoader):
         for name, path in _modules(packages):
             if name in sys.modules:
                 continue
-            content, compiled = _content(path)
+            try:
+                content, compiled = _content(path)
+            except OSError:  # a link to nowhere, or a file that is another user's
+                continue
             self.entries[name] = Entry(str(path), place, len(content), compiled)
             place += os.write(descriptor, content)
-        self.memory = mmap.mmap(descriptor, max(1, place), mmap.MAP_SHARED, mmap.PROT_READ)
+        self.memory = mmap.mmap(descriptor, max(1, place), mmap.MAP_PRIVATE, mmap.PROT_READ)
         os.close(descriptor)
 
     def find_spec(

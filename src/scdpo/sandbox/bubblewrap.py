@@ -30,9 +30,10 @@ def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
     prefix = [program, *NAMESPACES]
     # Root needs no user namespace, and keeps what it takes to become an ordinary user inside.
     prefix += ROOT if os.geteuid() == 0 else ("--unshare-user",)
+    prefix += ("--tmpfs", "/tmp")  # first: packages may lie below it
     for folder in (*SYSTEM, sys.prefix, sys.base_prefix, *folders):
         prefix += ["--ro-bind-try", folder, folder]
-    prefix += ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp")
+    prefix += ("--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp")
     command = [*prefix, sys.executable, "-I", "-S", "-c", ""]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL)

@@ -53,6 +53,7 @@ class Block:
     ticket: Any
     code: str
     number: int | None = None
+    status: str = ""
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Sandbox:
         self.sessions: dict[int, Session] = {}
         self.asked = 0
         self.pending: dict[int, tuple[int, Block]] = {}
+        self.repeated: dict[int, tuple[int, Block]] = {}
         self.at_once: list[tuple[Any, Output]] = []
         self.full_names = re.compile(rf"\b(?:{'|'.join(map(re.escape, (*FULL_MODULES, *self.settings.modules)))})\b")
 
@@ -175,6 +177,8 @@ class Sandbox:
         if answers:
             block.number = self.asked
             self.pending[self.asked] = (session, block)
+        else:
+            self.repeated[self.asked] = (session, block)
         self._server(state.is_full).send({"do": "run", "ticket": self.asked, "session": session, "code": block.code})
 
     def _move(self, session: int, state: Session) -> None:
@@ -205,6 +209,11 @@ class Sandbox:
 
     def _take(self, reply: dict[str, Any]) -> None:
         """Give a reply out, unless nobody waits for it or its session must move for it."""
+        if reply["ticket"] in self.repeated:
+            moved, repeated = self.repeated.pop(reply["ticket"])
+            if moved in self.sessions and (reply["status"] != repeated.status or reply["dead"]):
+                self._end(self.sessions[moved], "the session could not be moved: a block ended otherwise the second time")
+            return
         session, block = self.pending.get(reply["ticket"], (0, None))
         if block is None:
             return
@@ -213,7 +222,8 @@ class Sandbox:
             self._move(session, state)
             return
         del self.pending[reply["ticket"]]
-        block.number = None
+        block.number, block.status = None, reply["status"]
+        state.is_dead = state.is_dead or reply["dead"]
         self.at_once.append((block.ticket, Output(reply["text"], reply["status"], reply["seconds"])))
 
     def close(self, session: int) -> None:
@@ -224,8 +234,8 @@ class Sandbox:
         for block in state.blocks:
             if block.number is not None:
                 del self.pending[block.number]
-        if not state.is_dead:
-            self._server(state.is_full).send({"do": "close", "session": session})
+        if state.is_full in self.servers:
+            self.servers[state.is_full].send({"do": "close", "session": session})
 
     def run(self, blocks: Iterable[str]) -> list[Output]:
         """The outputs of a whole solution's blocks, in a session of its own, while nothing else is asked for."""
@@ -245,16 +255,20 @@ class Sandbox:
         self.servers.clear()
         self.sessions.clear()
         self.pending.clear()
+        self.repeated.clear()
 
     def _lose(self, is_full: bool) -> None:
         """A server is gone: its sessions are dead, what they owed is killed, and the next block starts another server."""
         self.servers.pop(is_full).stop()
         for state in self.sessions.values():
-            if state.is_full != is_full:
-                continue
-            state.is_dead = True
-            for block in state.blocks:
-                if block.number is not None:
-                    del self.pending[block.number]
-                    block.number = None
-                    self.at_once.append((block.ticket, Output(LOST, "killed")))
+            if state.is_full == is_full:
+                self._end(state, LOST)
+
+    def _end(self, state: Session, why: str) -> None:
+        """A session is dead: what it owes is killed."""
+        state.is_dead = True
+        for block in state.blocks:
+            if block.number is not None:
+                del self.pending[block.number]
+                block.number = None
+                self.at_once.append((block.ticket, Output(why, "killed")))

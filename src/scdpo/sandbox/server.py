@@ -8,9 +8,11 @@ id, and only a reply with that id counts: nothing that code writes can pass for 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
+import resource
 import secrets
 import selectors
 import signal
@@ -23,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scdpo.sandbox.layers import (
+    EXEC_TEST,
     LAYERS,
     SELF_TEST,
     Locks,
@@ -43,7 +46,7 @@ SPARE = 4
 """Locked sessions that wait for their first block, made while there is nothing else to do."""
 LULL = 0.0005
 """Seconds without an event after which there is time to fork one."""
-JUNK = 1000
+JUNK = 10
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
 
@@ -75,11 +78,13 @@ class Process:
 class Server:
     """Sessions by name, at most `jobs` blocks at once; each block may take `seconds`."""
 
-    def __init__(self, client: socket.socket, options: dict[str, Any], locks: Locks) -> None:
-        self.client, self.options, self.locks = client, options, locks
+    def __init__(self, client: socket.socket, zygote: socket.socket, options: dict[str, Any]) -> None:
+        self.client, self.zygote, self.options = client, zygote, options
+        self.full_until = 0.0
         self.selector = selectors.DefaultSelector()
         client.setblocking(False)
         self.selector.register(client, selectors.EVENT_READ)
+        self.selector.register(zygote, selectors.EVENT_READ)
         self.sessions: dict[int | None, Process | None] = {}  # None: dead, and not closed yet
         self.spare: deque[Process] = deque()
         self.ready: deque[Process] = deque()
@@ -107,16 +112,21 @@ class Server:
         self.dispatch()
         now = time.monotonic()
         waits = [self.deadline(request) - now for request in self.requests()]
-        short = len(self.spare) < SPARE
+        short = len(self.spare) < SPARE and now > self.full_until
         happened = self.selector.select(LULL if short else max(0.0, min(waits)) if waits else None)
         if short and not happened:
-            with contextlib.suppress(OSError):
+            try:
                 self.spare.append(self.fork())
+            except OSError:
+                self.full_until = now + 1.0
         for key, events in happened:
             if key.fileobj is self.client:
                 self.hear(events)
+            elif key.fileobj is self.zygote:
+                self.is_open = False  # it says nothing, so it has died, and there are no sessions without it
             elif isinstance(key.data, Process):
-                self.read(key.data)
+                if key.data.channel.fileno() >= 0:  # it may have been closed by an event of this round
+                    self.read(key.data)
             else:
                 self.reap(key.fd, key.data)
         self.keep_time()
@@ -140,8 +150,11 @@ class Server:
                 self.bury(process, "timeout", self.over_time())
             else:
                 process.running.interrupted = True
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(process.pidfd, signal.SIGINT)
+                self.signal(process, signal.SIGINT)
+
+    def signal(self, process: Process, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process.pidfd, number)
 
     def over_time(self) -> str:
         return f"TimeoutError: stopped after {self.options['seconds']:g} seconds"
@@ -186,9 +199,9 @@ class Server:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
         self.selector.modify(self.client, wanted)
 
-    def answer(self, request: Request, status: str, text: str) -> None:
+    def answer(self, request: Request, status: str, text: str, is_dead: bool = False) -> None:
         seconds = time.monotonic() - request.began if request.began else 0.0
-        self.say({"ticket": request.ticket, "status": status, "text": text, "seconds": seconds})
+        self.say({"ticket": request.ticket, "status": status, "text": text, "seconds": seconds, "dead": is_dead})
 
     # The sessions' side
 
@@ -217,6 +230,7 @@ class Server:
             if process.name is None or self.sessions.get(process.name) is not process or not process.waiting:
                 continue
             request = process.running = process.waiting.popleft()
+            self.signal(process, signal.SIGCONT)
             request.id, request.began = secrets.token_hex(16), time.monotonic()
             self.running.add(process.name)
             message = json.dumps({"id": request.id, "code": request.code}, ensure_ascii=False).encode()
@@ -230,18 +244,15 @@ class Server:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_MESSAGE)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                die_with_parent()
-                if os.getppid() == parent:
-                    be_session(theirs.fileno(), self.options, self.locks)
-            finally:
-                os._exit(1)
-        theirs.close()
+        with theirs:
+            socket.send_fds(self.zygote, [b"fork"], [theirs.fileno()])
+        number, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1)
+        if not pidfds:
+            ours.close()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        pid, pidfd = int(number), pidfds[0]
         ours.setblocking(False)
-        process = Process(pid, os.pidfd_open(pid), ours)
+        process = Process(pid, pidfd, ours)
         self.selector.register(ours, selectors.EVENT_READ, process)
         return process
 
@@ -266,7 +277,8 @@ class Server:
         assert request is not None
         process.running = None
         self.running.discard(process.name)
-        if kind == "interrupted" and request.interrupted:
+        self.signal(process, signal.SIGSTOP)  # no clock watches it until its next block
+        if request.interrupted:
             self.answer(request, "timeout", f"{text}\n{self.over_time()}".lstrip("\n"))
         elif kind == "interrupted":
             self.answer(request, "error", f"{text}\nKeyboardInterrupt".lstrip("\n"))
@@ -285,11 +297,15 @@ class Server:
             return None
         if not mine or kind not in ("ok", "error", "interrupted") or not isinstance(text, str):
             return None
-        return kind, text[: 2 * self.options["output_characters"] + 200]
+        text = text[: 2 * self.options["output_characters"] + 200]
+        return kind, text.encode("utf-8", "replace").decode()
 
     def bury(self, process: Process, status: str, text: str) -> None:
         """A session has died or is to: answer for its blocks, and leave nothing of it."""
-        how = death(process.pid)
+        how = ""
+        with contextlib.suppress(OSError):
+            self.zygote.send(f"death {process.pid}".encode())
+            how = self.zygote.recv(64).decode().removeprefix("alive")
         self.end(process)
         if process.name is None:
             self.spare.remove(process)
@@ -297,14 +313,13 @@ class Server:
         self.sessions[process.name] = None
         self.running.discard(process.name)
         if process.running is not None:
-            self.answer(process.running, status, text or f"the session died{how and f' ({how})'}")
+            self.answer(process.running, status, text or f"the session died{how and f' ({how})'}", is_dead=True)
         for request in process.waiting:
             self.answer(request, "killed", "the session is dead")
 
     def end(self, process: Process) -> None:
         """Kill a session's process and free what is held of it; it is reaped when it has gone (see reap)."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        self.signal(process, signal.SIGKILL)
         self.selector.unregister(process.channel)
         process.channel.close()
         self.selector.register(process.pidfd, selectors.EVENT_READ, process.pid)
@@ -312,7 +327,8 @@ class Server:
     def reap(self, pidfd: int, pid: int) -> None:
         self.selector.unregister(pidfd)
         os.close(pidfd)
-        os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):
+            self.zygote.send(f"reap {pid}".encode())
 
     def close(self, name: int) -> None:
         """End a session that is needed no more; blocks that it still has are answered as killed."""
@@ -335,23 +351,89 @@ def death(pid: int) -> str:
     )
 
 
-def self_test(options: dict[str, Any], locks: Locks) -> str:
+def self_test(options: dict[str, Any], zygote: socket.socket) -> str:
     """What a session could do here and must not; empty where it is held."""
+    told, ended = tried(SELF_TEST, options, zygote), tried(EXEC_TEST, options, zygote)
+    could = told["text"].splitlines() if (told["status"], told["text"]) != ("ok", "") else []
+    if ended["status"] != "ok":
+        could.append("run a program")
+    return ", ".join(could)
+
+
+def tried(code: str, options: dict[str, Any], zygote: socket.socket) -> dict[str, Any]:
+    """The reply to a block of a session of its own."""
     client, own = socket.socketpair()
     with client:
-        server = Server(own, options, locks)
-        server.take(0, Request(0, SELF_TEST))
+        server = Server(own, zygote, options)
+        server.take(0, Request(0, code))
         client.setblocking(False)
         answer = bytearray()
-        while not answer:
+        while not answer and server.is_open:
             server.step()
             with contextlib.suppress(BlockingIOError):
                 answer += client.recv(1 << 16)
         server.end_all()
         server.selector.close()
         own.close()
-    reply = json.loads(answer[4:])
-    return "" if (reply["status"], reply["text"]) == ("ok", "") else ", ".join(reply["text"].splitlines())
+    reply: dict[str, Any] = json.loads(answer[4:])
+    return reply
+
+
+def be_zygote(control: socket.socket, options: dict[str, Any], locks: Locks) -> None:
+    """Fork sessions for the server and wait for their ends. Told by it: "fork", "death" of a process, or "reap" it.
+
+    It sees no session's code or output, so that no session finds another's in its memory.
+    """
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+        if not message:
+            return
+        order, _, pid = message.decode().partition(" ")
+        if order == "fork":
+            fork(control, descriptors[0], options, locks)
+        elif order == "death":
+            control.send(death(int(pid)).encode() or b"alive")
+        else:
+            os.waitpid(int(pid), 0)
+
+
+def fork(control: socket.socket, channel: int, options: dict[str, Any], locks: Locks) -> None:
+    """A new session on `channel`, locked and waiting; its number and its pidfd go to the server, or nothing but "none"."""
+    zygote, pidfd = os.getpid(), -1
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent()
+                if os.getppid() == zygote:
+                    be_session(channel, options, locks)
+            finally:
+                os._exit(1)
+        pidfd = os.pidfd_open(pid)
+        socket.send_fds(control, [str(pid).encode()], [pidfd])
+    except OSError:
+        control.send(b"none")
+    finally:
+        for descriptor in (channel, pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def start_zygote(options: dict[str, Any], locks: Locks, client: socket.socket) -> socket.socket:
+    """The socket to a zygote, which dies with this process."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = os.getpid()
+    if os.fork() == 0:
+        try:
+            die_with_parent()
+            ours.close()
+            client.close()
+            if os.getppid() == server:
+                be_zygote(theirs, options, locks)
+        finally:
+            os._exit(1)
+    theirs.close()
+    return ours
 
 
 def be_session(channel: int, options: dict[str, Any], locks: Locks) -> None:
@@ -365,6 +447,9 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
     client = socket.socket(fileno=descriptor)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
         file.write("800")  # where memory runs out, the sessions go first
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors a session
     ruleset, landlock = make_ruleset()
     filter, seccomp = make_filter()
     modules_missing = load(options)
@@ -381,12 +466,13 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
     gc.freeze()
     gc.disable()
     os.environ.clear()
-    server = Server(client, options, locks)
+    zygote = start_zygote(options, locks, client)
+    server = Server(client, zygote, options)
     server.say(
         {
             "layers": {name: in_force[name] for name in LAYERS if name in in_force},
             "missing": missing,
-            "not_held": self_test(options, locks),
+            "not_held": self_test(options, zygote),
             "modules_missing": modules_missing,
         }
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import ctypes
 import gc
 import io
 import json
@@ -23,6 +24,7 @@ from typing import Any
 
 LARGEST_MESSAGE = 1 << 18
 RECURSION_LIMIT = 1000
+FLUSH = ctypes.CDLL(None).fflush
 
 
 class CappedText(io.TextIOBase):
@@ -33,6 +35,10 @@ class CappedText(io.TextIOBase):
     def __init__(self, most: int) -> None:
         self.most, self.size = most, 0
         self.parts: list[str] = []
+
+    def begin(self) -> None:
+        """Forget everything; code that holds the stream writes into the next block."""
+        self.size, self.parts = 0, []
 
     def writable(self) -> bool:
         return True
@@ -79,7 +85,7 @@ class Session:
     def run(self, code: str) -> tuple[str, str]:
         """Run one block. Returns ("ok", "error" or "interrupted", its output)."""
         self.blocks += 1
-        self.captured = CappedText(self.most)
+        self.captured.begin()
         sys.stdout = sys.stderr = self.captured
         sys.stdin = io.StringIO()
         sys.setrecursionlimit(RECURSION_LIMIT)
@@ -146,6 +152,7 @@ class Session:
     def _raw_output(self) -> str:
         """What went to the descriptors 1 and 2 themselves."""
         parts = []
+        FLUSH(None)
         with contextlib.suppress(OSError):
             while part := os.read(self.raw, 1 << 16):
                 parts.append(part)
