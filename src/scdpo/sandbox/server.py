@@ -44,8 +44,6 @@ GRACE = 1.0
 """Seconds between the interrupt and the kill."""
 SPARE = 4
 """Locked sessions that wait for their first block, made while there is nothing else to do."""
-LULL = 0.0005
-"""Seconds without an event after which there is time to fork one."""
 JUNK = 10
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
@@ -87,6 +85,7 @@ class Server:
         self.selector.register(zygote, selectors.EVENT_READ)
         self.sessions: dict[int | None, Process | None] = {}  # None: dead, and not closed yet
         self.spare: deque[Process] = deque()
+        self.ordered: deque[socket.socket] = deque()
         self.ready: deque[Process] = deque()
         self.running: set[int | None] = set()
         self.received, self.unsent = bytearray(), bytearray()
@@ -99,7 +98,10 @@ class Server:
         self.end_all()
 
     def end_all(self) -> None:
-        """Kill every session and wait until they have gone."""
+        """Kill every session, those on order too, and wait until they have gone."""
+        with contextlib.suppress(OSError):
+            while self.ordered:
+                self.listen()
         for process in (*self.spare, *self.sessions.values()):
             if process is not None:
                 self.end(process)
@@ -112,18 +114,17 @@ class Server:
         self.dispatch()
         now = time.monotonic()
         waits = [self.deadline(request) - now for request in self.requests()]
-        short = len(self.spare) < SPARE and now > self.full_until
-        happened = self.selector.select(LULL if short else max(0.0, min(waits)) if waits else None)
-        if short and not happened:
+        while len(self.spare) + len(self.ordered) < SPARE and now > self.full_until:
             try:
-                self.spare.append(self.fork())
-            except OSError:
+                self.order()
+            except OSError:  # no more descriptors
                 self.full_until = now + 1.0
-        for key, events in happened:
+        for key, events in self.selector.select(max(0.0, min(waits)) if waits else None):
             if key.fileobj is self.client:
                 self.hear(events)
             elif key.fileobj is self.zygote:
-                self.is_open = False  # it says nothing, so it has died, and there are no sessions without it
+                with contextlib.suppress(OSError):  # what came may have been taken by an event of this round
+                    self.listen(wait=False)
             elif isinstance(key.data, Process):
                 if key.data.channel.fileno() >= 0:  # it may have been closed by an event of this round
                     self.read(key.data)
@@ -209,7 +210,7 @@ class Server:
         """Give a block to its session, which begins with its first one."""
         if name not in self.sessions:
             try:
-                self.sessions[name] = self.spare.popleft() if self.spare else self.fork()
+                self.sessions[name] = self.new_session()
             except OSError as error:
                 self.sessions[name] = None
                 self.answer(request, "killed", f"the session could not start ({error.strerror})")
@@ -239,22 +240,53 @@ class Server:
             except OSError:
                 self.bury(process, "killed", "the session is dead")
 
-    def fork(self) -> Process:
-        """A new session, locked and waiting. Raises OSError where the system has no room for it."""
+    def order(self) -> None:
+        """Ask the zygote for a new session, which comes to be spare (see listen). Raises OSError where there is no room."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_MESSAGE)
+        ours.setblocking(False)
         with theirs:
             socket.send_fds(self.zygote, [b"fork"], [theirs.fileno()])
-        number, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1)
-        if not pidfds:
-            ours.close()
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        pid, pidfd = int(number), pidfds[0]
-        ours.setblocking(False)
-        process = Process(pid, pidfd, ours)
-        self.selector.register(ours, selectors.EVENT_READ, process)
-        return process
+        self.ordered.append(ours)
+
+    def listen(self, wait: bool = True) -> str | None:
+        """One message of the zygote: a session that was ordered, none, or how a process ended, which is returned.
+
+        Raises OSError where the zygote has died, and where nothing has come and nobody is to wait.
+        """
+        message, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1, 0 if wait else socket.MSG_DONTWAIT)
+        what, _, text = message.decode().partition(" ")
+        if what == "made":
+            process = Process(int(text), pidfds[0], self.ordered.popleft())
+            self.selector.register(process.channel, selectors.EVENT_READ, process)
+            self.spare.append(process)
+        elif what == "none":
+            self.ordered.popleft().close()
+            self.full_until = time.monotonic() + 1.0
+        elif what == "ended":
+            return text
+        else:  # it has died, and there are no sessions without it
+            self.is_open = False
+            raise OSError(errno.ECHILD, "the process that forks sessions has died")
+        return None
+
+    def new_session(self) -> Process:
+        """A session, locked and waiting. Raises OSError where there is no room for it."""
+        while not self.spare:
+            if not self.ordered:
+                self.order()
+            self.listen()
+            if not self.spare and not self.ordered:
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return self.spare.popleft()
+
+    def ending(self, process: Process) -> str:
+        """How a session's process has ended; empty where it lives on."""
+        self.zygote.send(f"death {process.pid}".encode())
+        while (how := self.listen()) is None:
+            pass
+        return how
 
     def read(self, process: Process) -> None:
         """One message of a session: the reply to what it runs, junk, or its end."""
@@ -304,8 +336,7 @@ class Server:
         """A session has died or is to: answer for its blocks, and leave nothing of it."""
         how = ""
         with contextlib.suppress(OSError):
-            self.zygote.send(f"death {process.pid}".encode())
-            how = self.zygote.recv(64).decode().removeprefix("alive")
+            how = self.ending(process)
         self.end(process)
         if process.name is None:
             self.spare.remove(process)
@@ -392,7 +423,7 @@ def be_zygote(control: socket.socket, options: dict[str, Any], locks: Locks) -> 
         if order == "fork":
             fork(control, descriptors[0], options, locks)
         elif order == "death":
-            control.send(death(int(pid)).encode() or b"alive")
+            control.send(f"ended {death(int(pid))}".encode())
         else:
             os.waitpid(int(pid), 0)
 
@@ -410,7 +441,7 @@ def fork(control: socket.socket, channel: int, options: dict[str, Any], locks: L
             finally:
                 os._exit(1)
         pidfd = os.pidfd_open(pid)
-        socket.send_fds(control, [str(pid).encode()], [pidfd])
+        socket.send_fds(control, [f"made {pid}".encode()], [pidfd])
     except OSError:
         control.send(b"none")
     finally:

@@ -22,8 +22,7 @@ CODE_ERRORS = (
     "SyntaxError: cannot assign to literal here. Maybe you meant '==' instead of '='?",
     "SyntaxError: cannot assign to expression here. Maybe you meant '==' instead of '='?",
     "SyntaxError: invalid decimal literal",
-    "SyntaxError: leading zeros in decimal integer literals are not permitted; "
-    "use an 0o prefix for octal integers",
+    "SyntaxError: leading zeros in decimal integer literals are not permitted; use an 0o prefix for octal integers",
     "IndentationError: unexpected indent",
     "TypeError: 'int' object is not callable",
     "ZeroDivisionError: integer division or modulo by zero",
