@@ -5,11 +5,13 @@ One layer more, never the only one: it is refused in most containers and on some
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,7 @@ SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc
 NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session")
 ROOT = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
 PROBE_SECONDS = 20
+NEEDED = ("scdpo", "landlockpy", "seccompy", "numpy", "scipy", "sympy", "mpmath")
 
 
 def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
@@ -46,6 +49,12 @@ def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
     return prefix, "".join(re.findall(r"[\d.]+", version)[:1])
 
 
-def package_folders() -> list[str]:
-    """Where the modules of this process come from: what a fresh interpreter needs to see of the disk."""
-    return [path for path in dict.fromkeys(sys.path) if path and Path(path).is_dir()]
+def package_folders(modules: Sequence[str] = ()) -> list[str]:
+    """Where a fresh interpreter finds the standard library, what the server needs, and what sessions may import."""
+    paths = sysconfig.get_paths()
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    for name in (*NEEDED, *modules):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            folders.append(str(Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]))
+    return [folder for folder in dict.fromkeys(folders) if Path(folder).is_dir()]

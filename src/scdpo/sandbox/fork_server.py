@@ -54,7 +54,7 @@ class ForkServer:
             self.process = subprocess.Popen(
                 [*prefix, *command],
                 cwd=self.folder.name,
-                env=ENVIRONMENT | passed | {"PYTHONPATH": os.pathsep.join(package_folders())},
+                env=ENVIRONMENT | passed | {"PYTHONPATH": os.pathsep.join(package_folders(options["modules"]))},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

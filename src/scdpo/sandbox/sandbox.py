@@ -107,7 +107,7 @@ class Sandbox:
         if is_full in self.servers:
             return self.servers[is_full]
         settings = self.settings
-        prefix, note = bubblewrap(package_folders()) if settings.bubblewrap == "auto" else ([], "switched off")
+        prefix, note = bubblewrap(package_folders(settings.modules)) if settings.bubblewrap == "auto" else ([], "switched off")
         options = settings.model_dump(mode="json") | {"jobs": settings.jobs or os.cpu_count() or 1, "full": is_full}
         server = ForkServer(options, prefix)
         layers = server.hello["layers"] | ({"bubblewrap": note} if prefix else {})
