@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import secrets
+import select
 import selectors
 import signal
 import socket
@@ -255,7 +256,9 @@ class Server:
 
         Raises OSError where the zygote has died, and where nothing has come and nobody is to wait.
         """
-        message, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1, 0 if wait else socket.MSG_DONTWAIT)
+        if not wait and not select.select([self.zygote], [], [], 0)[0]:
+            raise BlockingIOError
+        message, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1)
         what, _, text = message.decode().partition(" ")
         if what == "made":
             process = Process(int(text), pidfds[0], self.ordered.popleft())
