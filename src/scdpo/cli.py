@@ -203,8 +203,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
-        if known.command != "execute" and getattr(known, "unsafe_no_isolation", False):
-            overrides["sandbox.unsafe_no_isolation"] = "true"
         return execute(known, overrides)
     except KeyboardInterrupt:
         print("\nscdpo: interrupted; run the same command again to continue", file=sys.stderr)
@@ -272,6 +270,8 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         if known.command != "sft" or rank > 0:
             run = RunDirectory.open(known.dir)
             run.refuse_changes(overrides)
+    if getattr(known, "unsafe_no_isolation", False):
+        run.allow_no_isolation()
     forget()
     console.print(f"run directory: {run.path}")
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stages) else []

@@ -184,3 +184,13 @@ def test_going_on_behind_what_was_given(tiny_model, given):
     for found in together:
         for completion in found[:-1]:
             assert completion.finish == "stop" and completion.ids[-1] == STEP_END and STEP_END not in completion.ids[:-1]
+
+
+def test_no_place_to_park_is_lost(tiny_model):
+    """A request that stopped and is asked anew, from its beginning, gives its place back."""
+    engine = TransformersEngine(tiny_model, {END}, {STEP_END}, rows=8, capacity=64, stop_ids=range(3, 70))
+    for seed in range(20):
+        engine.submit(0, Generate((7, 8, 9), PAPER, 12, seed, stop=lambda ids: len(ids) == 2))
+        while not engine.advance():
+            pass
+    assert len(engine.free_slots) + len(engine.parked) == len(engine.slots)

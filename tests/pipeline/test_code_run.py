@@ -16,6 +16,7 @@ from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.recipe import load_recipe
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.solutions.code_format import FORMATS
+from scdpo.training.model_files import load_tokenizer
 from tests.pipeline.conftest import SMALL, easy_file, words_of
 from tests.pipeline.test_run import records, same_results
 
@@ -79,6 +80,22 @@ def test_results_manifest_and_page(coded):
     assert '"kind":"output"' in page and "<|execution|>" not in page.split('id="trees">')[1]
 
 
+def test_saved_models_stop_where_their_solutions_end(coded):
+    """Elsewhere too: the generation config names the mark that ends a solution with code."""
+    tokenizer = load_tokenizer(coded / "models" / "scdpo")
+    config = json.loads((coded / "models" / "scdpo" / "generation_config.json").read_text())
+    assert tokenizer.convert_tokens_to_ids("<|endofmessage|>") in config["eos_token_id"]
+
+
+def test_a_run_may_go_on_without_isolation(coded, tmp_path, options):
+    """The flag that the error names works on the run that it refused; the recipe says so from then on."""
+    folder = tmp_path / "unsafe"
+    shutil.copytree(coded, folder)
+    assert main(["run", "--out", str(folder), "--workers", "1", "--unsafe-no-isolation", *options]) == 0
+    assert RunDirectory.open(folder).recipe.sandbox.unsafe_no_isolation
+    assert main(["run", "--out", str(folder), "--workers", "1", *options]) == 0
+
+
 def test_step_controlled_pairs_keep_code_with_its_output(coded):
     """Forks after a computed step exist; the kept part ends behind the output, and nothing given counts in the loss."""
     trees = [record.tree for record in RunDirectory.open(coded).read_trees() if record.tree]
@@ -140,6 +157,8 @@ def test_the_preset_fills_what_is_not_set(tmp_path):
     file.write_text(preset.to_toml())
     assert load_recipe(str(file)) == preset
     assert not load_recipe("quickstart-code").code.output_loss
+    ramp = load_recipe("quickstart-code", {"run.preset": "paper-scripts", "fork.ramp.start": "1.0"}).fork.ramp
+    assert (ramp.start, ramp.increment) == (1.0, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +166,6 @@ def test_the_preset_fills_what_is_not_set(tmp_path):
     [
         ({"code.format": "fences"}, "written in marked blocks"),
         ({"steps.format": "lines"}, "leave steps.format out"),
-        ({"sft.lora.rank": "4", "sft.optimizer": "adamw"}, "new tokens"),
         ({"run.preset": "paper-script"}, "paper-scripts"),
     ],
 )

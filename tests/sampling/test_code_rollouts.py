@@ -5,14 +5,14 @@ from collections import Counter, deque
 
 import pytest
 
-from scdpo.engines.interface import Generate
+from scdpo.engines.interface import Completion, Generate
 from scdpo.engines.scripted import ScriptedEngine
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.marks import MARKS
 from scdpo.problems.problem import Problem
 from scdpo.problems.stories import with_code
 from scdpo.sampling.continuation import REPLAY_DIFFERS, STOPPED_CODE, UNSPELLED_OUTPUT, SamplingRules, continue_solution
-from scdpo.sampling.driver import run_all
+from scdpo.sampling.driver import Execute, run_all
 from scdpo.sampling.policies import answer_greedily, sample_naive, until_wrong
 from scdpo.sandbox.output import Output
 from scdpo.solutions.codec import Codec
@@ -203,3 +203,24 @@ def test_naive_sampling_begins_each_solution_in_a_new_session(codec, rules):
     (record,) = run_all([sample_naive(PROBLEM, 1.0, 4, rules)], engine, 1, sandbox=Sessions())
     assert "NameError: name 'Eva' is not defined" in record.samples[1].text
     assert [sample.verdict.outcome for sample in record.samples] == ["correct", "wrong"]
+
+
+def test_an_output_that_no_code_gave_is_no_solution(codec, rules):
+    """Where generation did not stop behind the code (an engine without stop ids), the model made the output up."""
+    engine = engine_of(codec, [f"{EVA}{EXECUTION}34{END}{ANSWER}"])
+    engine._answer = lambda request: Completion((*engine.script(request),), (1.0,) * 60, (0.0,) * 60, "end")
+    rollout = continue_solution(PROBLEM, (), RAMP, 7, rules)
+    solution = run_all([rollout], engine, 1, sandbox=Sessions())[0]
+    assert (solution.verdict.outcome, solution.verdict.reason) == ("undecided", "garbled: an output without code")
+
+
+def test_sessions_end_with_an_abandoned_drive(codec, rules):
+    def fails():
+        yield Execute("x = 1", fresh=True)
+        raise ValueError("a defect")
+
+    sessions = Sessions()
+    rollouts = [continue_solution(PROBLEM, (), RAMP, 7, rules), fails()]
+    with pytest.raises(ValueError, match="a defect"):
+        run_all(rollouts, engine_of(codec, [EVA, LEO, ANSWER]), 2, sandbox=sessions)
+    assert not sessions.open

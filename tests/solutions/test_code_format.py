@@ -141,3 +141,39 @@ def test_the_small_tokenizer_spells_what_failing_code_prints():
     assert codec.end_id == tokenizer.convert_tokens_to_ids("<|endofmessage|>")
     with pytest.raises(ModelError):
         codec.follow(codec.code.given("Überraschung"))
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (FENCES.replace("\n", "\r\n"), True),
+        (FENCES.removesuffix("\nThe answer is 43"), True),
+        (FENCES.replace("print(x)\n```\n", "print(x)\n```  \n"), True),
+        (FENCES.replace("```\n```output\n42", "```\n\n\n```output\n42"), False),
+        (FENCES.replace("```\n```output\n42", "```\nOutput:\n```output\n42"), False),
+    ],
+)
+def test_worked_solutions_have_their_outputs_known_or_are_refused(smollm2_tokenizer, text, right):
+    """An output that could not be told from the model's own words would be trained on."""
+    codec = Codec(smollm2_tokenizer, code=CodeSettings(format="fences"))
+    if right:
+        assert sum(step.output is not None for step in codec.read(text)) == 2
+    else:
+        with pytest.raises(ModelError, match="no solution in fences"):
+            codec.read(text)
+
+
+@pytest.mark.parametrize(("opener", "closer"), [("\\[ x", "y \\]"), ("$$ x", "y $$"), (r"\begin{align} x", r"y \end{align}")])
+def test_mathematics_left_open_moves_no_code(smollm2_tokenizer, opener, closer):
+    """Code is code wherever it stands: every output stays with its code, in a step of its own."""
+    codec = Codec(smollm2_tokenizer, code=CodeSettings(format="fences"))
+    text = FENCES.replace("Twice 21.", f"Set {opener}.").replace("And one more:", f"So {closer}")
+    steps = codec.read(text)
+    assert [step.kind for step in steps] == ["text", "code", "text", "code", "answer"]
+    assert all(codec.code.code_and_output(step.text) for step in steps if step.kind == "code")
+
+
+def test_the_end_mark_of_a_worked_solution_is_no_step():
+    """Rendering adds it: it would stand there twice."""
+    codec = Codec(make_tokenizer([BLOCKS], 64, MARKS), code=CodeSettings(format="blocks"))
+    assert codec.read(BLOCKS + "<|endofmessage|>") == codec.read(BLOCKS)

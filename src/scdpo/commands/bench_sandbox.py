@@ -11,11 +11,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from scdpo.bench.sandbox import Side, measure_kernels, measure_ours
+from scdpo.errors import BenchError
 from scdpo.sandbox.settings import SandboxSettings
 
 
 def bench_sandbox(sessions: int, kernels: int, out: str | None, console: Console) -> None:
     """Print both sides' figures. Raises BenchError without the peer, SandboxError without isolation."""
+    if sessions < 1 or kernels < 1:
+        raise BenchError("--sessions and --kernels must be at least 1")
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("sessions", total=sessions + kernels)
         advance = lambda done: progress.advance(bar, done)  # noqa: E731

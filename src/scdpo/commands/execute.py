@@ -20,7 +20,7 @@ from scdpo.sandbox.sandbox import Sandbox
 from scdpo.sandbox.settings import SandboxSettings
 
 LINES_PER_JOB = 4
-NO_BLOCKS = 'no list of texts in "blocks"; every line needs "id" and "blocks"'
+NO_BLOCKS = 'no list of texts in "blocks"; every line needs one'
 
 
 @dataclass

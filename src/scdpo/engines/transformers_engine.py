@@ -95,18 +95,18 @@ class TransformersEngine:
                 f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
                 f"{self.capacity}; lower max_new_tokens or raise model.context"
             )
-        row = self.ended.get(ticket)
-        if row is not None and self.active[row][1].ids == request.ids:
-            del self.ended[ticket]
-            self.active[row] = (ticket, request)
-            self._begin(row, request)
-            return
         parked = self.parked.pop(ticket, None)
         if parked is not None and parked.is_before(request):
             self.returning.append((ticket, request, parked))
             return
         if parked is not None:
             self.free_slots.append(parked.slot)
+        row = self.ended.get(ticket)
+        if row is not None and self.active[row][1].ids == request.ids:
+            del self.ended[ticket]
+            self.active[row] = (ticket, request)
+            self._begin(row, request)
+            return
         self.queue.append((ticket, request))
 
     @torch.inference_mode()

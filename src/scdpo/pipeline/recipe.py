@@ -104,8 +104,13 @@ def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or "/" in name or not file.is_file():
         return table
     preset = tomllib.loads(file.read_text(encoding="utf-8"))
-    own = {section: table.get(section, {}) for section in preset}
-    return table | {section: preset[section] | fields for section, fields in own.items() if isinstance(fields, dict)}
+    return _over(preset, table)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, in which the upper one's fields win, at any depth."""
+    tables = [name for name in below if isinstance(below[name], dict) and isinstance(above.get(name), dict)]
+    return {**below, **above, **{name: _over(below[name], above[name]) for name in tables}}
 
 
 def find_misfit(recipe: Recipe) -> str | None:
@@ -132,8 +137,6 @@ def find_misfit(recipe: Recipe) -> str | None:
         return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
     if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
         return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
-    if recipe.code.format == "blocks" and recipe.sft.lora.rank:
-        return 'sft.lora would not train the new tokens of code.format = "blocks"; use "fences", or full fine-tuning'
     if recipe.problems.source == "stories_code" and recipe.code.format != "blocks":
         return 'problems.source "stories_code" is written in marked blocks; set code.format = "blocks"'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:

@@ -109,7 +109,8 @@ def forking_figures(records: Sequence[ForkedProblem], problems: Mapping[str, Pro
 def step_view(step: Step, form: CodeFormat | None) -> dict[str, Any]:
     """A step for the page: its temperature and its pieces of text, code and output, without their marks."""
     pieces = form.pieces(step.text) if form is not None else [Piece("text", step.text, step.text)]
-    return {"pieces": [{"kind": piece.kind, "text": piece.inner} for piece in pieces], "temperature": step.temperature}
+    shown = [{"kind": piece.kind, "text": piece.inner} for piece in pieces if piece.whole.strip()]
+    return {"pieces": shown, "temperature": step.temperature}
 
 
 def tree_view(record: ForkedProblem, problem: Problem, form: CodeFormat | None) -> TreeView:

@@ -27,6 +27,8 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.training.model_files import check_model
 
 MODELS = ("sft", *ARMS)
+UNSAFE = "sandbox.unsafe_no_isolation"
+"""The one field that may change over a run: it says where code may run, and not what comes out."""
 
 
 class RunDirectory:
@@ -83,12 +85,19 @@ class RunDirectory:
         recipe: a name or path; None: this run's own recipe, with the overrides.
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
-        changed = differences(self.recipe, load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides))
+        wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
+        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(f"{UNSAFE}:")]
         if changed:
             raise RunError(
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
+
+    def allow_no_isolation(self) -> None:
+        """From now on the run's code may run where a layer of isolation is missing; its recipe says so."""
+        sandbox = self.recipe.sandbox.model_copy(update={"unsafe_no_isolation": True})
+        self.recipe = self.recipe.model_copy(update={"sandbox": sandbox})
+        write_whole(self.path / "recipe.toml", self.recipe.to_toml())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

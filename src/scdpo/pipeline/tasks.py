@@ -5,7 +5,9 @@ Results are plain records; the parent writes them.
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,20 +74,24 @@ def load_engine(path: Path, model: str) -> tuple[Any, Codec]:
 def load_sandbox(path: Path) -> Sandbox | None:
     """The sandbox of this process; None for a run whose solutions have no code."""
     recipe = open_run(path).recipe
-    return Sandbox(recipe.sandbox) if recipe.code.format else None
+    if not recipe.code.format:
+        return None
+    cores = os.cpu_count() or 1
+    jobs = recipe.sandbox.jobs or max(1, cores // max(1, cores // recipe.engine.threads))  # workers share the cores
+    sandbox = Sandbox(recipe.sandbox.model_copy(update={"jobs": jobs}))
+    atexit.register(sandbox.stop)
+    return sandbox
 
 
 def forget() -> None:
     """Drop what tasks keep open in this process: a folder may hold another run by now."""
     open_run.cache_clear()
     load_engine.cache_clear()
-    load_sandbox.cache_clear()
+    load_sandbox.cache_clear()  # who started one stops it when the process ends
 
 
 def use_threads(count: int) -> None:
     """Fix the processor threads of this process; 0 is all, shared with the other processes of a launch."""
-    import os
-
     import torch
 
     torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
@@ -149,7 +155,7 @@ def sft_task(path: Path, report: Report) -> Record:
     from scdpo.training.adapters import add_adapters, merged, quantization
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
     from scdpo.training.processes import launched
-    from scdpo.training.scratch import CODE_ERRORS, add_marks, make_model, make_tokenizer
+    from scdpo.training.scratch import CODE_ERRORS, add_marks, grow_embeddings, make_model, make_tokenizer
     from scdpo.training.train import card, train_sft
 
     run = open_run(path)
@@ -162,11 +168,15 @@ def sft_task(path: Path, report: Report) -> Record:
     if settings.path:
         tokenizer = load_tokenizer(settings.path, settings.trust_remote_code)
         new_tokens = add_marks(tokenizer, marks) if problems else 0
+        if new_tokens and recipe.sft.lora.rank:
+            raise ModelError(
+                'sft.lora would not train the new tokens of code.format = "blocks"; use "fences", or set its rank to 0'
+            )
 
         def untrained() -> Any:
             model = load_model(settings.path, trust_remote_code=settings.trust_remote_code)
             if new_tokens:
-                model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+                grow_embeddings(model, len(tokenizer), seed)
             return model
 
     else:

@@ -107,8 +107,13 @@ def continue_solution(
         outputs.append((len(ids), len(ids) + len(given), output.status))
         ids += given
         temperatures += [0.0] * len(given)
-    own = codec.steps(ids, temperatures, kept=kept_count, outputs=outputs)
+    try:
+        own = codec.steps(ids, temperatures, kept=kept_count, outputs=outputs)
+    except ModelError as error:
+        flaw, own = flaw or str(error), (Step(codec.spell(ids[kept_count:]).text, tuple(ids[kept_count:])),)
     all_steps = (*kept, *own)
+    if codec.code and not flaw and wrote_outputs(all_steps, codec.code):
+        flaw = "an output without code"
     verdict = rules.verdict("".join(step.text for step in all_steps), problem.answer, finish)
     if flaw:
         verdict = Verdict("undecided", None, f"garbled: {flaw}")
@@ -116,6 +121,12 @@ def continue_solution(
     if verdict.is_wrong and not solution.is_sound:
         return Solution(all_steps, Verdict("undecided", verdict.extracted, STOPPED_CODE, verdict.rule), finish)
     return solution
+
+
+def wrote_outputs(steps: tuple[Step, ...], form: CodeFormat) -> bool:
+    """Whether a solution holds outputs that no code gave: its model made them up."""
+    text = "".join(step.text for step in steps)
+    return sum(piece.kind == "output" for piece in form.pieces(text)) > sum(step.output is not None for step in steps)
 
 
 def replay(kept: tuple[Step, ...], form: CodeFormat | None) -> Rollout[int]:
@@ -136,7 +147,7 @@ def replay(kept: tuple[Step, ...], form: CodeFormat | None) -> Rollout[int]:
 def given_ids(codec: Codec, printed: str, behind: str) -> tuple[str | None, tuple[int, ...]]:
     """(None, the ids that are given behind the text `behind` for what its code printed) or (why there are none, no ids)."""
     assert codec.code is not None
-    if codec.code.stray.search(printed):
+    if codec.code.stray.search(printed) or any(token in printed for token in codec.tokenizer.all_special_tokens):
         return "a marker inside a block", ()
     try:
         return None, codec.follow(codec.code.given(printed, behind))

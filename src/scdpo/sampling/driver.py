@@ -84,21 +84,26 @@ def drive(
             outputs.update(sandbox.poll(None))
         return outputs.pop(index)
 
-    while True:
-        while len(running) < in_flight and (started := next(pending, None)) is not None:
-            running[started[0]] = started[1]
-            yield from ask(started[0], None)
-        if not running:
-            return
-        if generating:
-            done = engine.advance()
-            advances += 1
-            generating -= len(done)
-            for index, completion in done:
-                yield from ask(index, completion)
-        while executing and (executing[0][0] <= advances or not generating):
-            _, index = executing.popleft()
-            yield from ask(index, output_of(index))
+    try:
+        while True:
+            while len(running) < in_flight and (started := next(pending, None)) is not None:
+                running[started[0]] = started[1]
+                yield from ask(started[0], None)
+            if not running:
+                return
+            if generating:
+                done = engine.advance()
+                advances += 1
+                generating -= len(done)
+                for index, completion in done:
+                    yield from ask(index, completion)
+            while executing and (executing[0][0] <= advances or not generating):
+                _, index = executing.popleft()
+                yield from ask(index, output_of(index))
+    finally:  # an error, or nobody who waits
+        for index in running:
+            if sandbox is not None:
+                sandbox.close(index)
 
 
 def run_all(

@@ -49,12 +49,17 @@ def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
     return prefix, "".join(re.findall(r"[\d.]+", version)[:1])
 
 
+def is_installed(name: str) -> bool:
+    """Whether a package of this name can be found; a module within a package cannot be named here."""
+    return name.isidentifier() and importlib.util.find_spec(name) is not None
+
+
 def package_folders(modules: Sequence[str] = ()) -> list[str]:
     """Where a fresh interpreter finds the standard library, what the server needs, and what sessions may import."""
     paths = sysconfig.get_paths()
     folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     for name in (*NEEDED, *modules):
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name) if is_installed(name) else None
         if spec is not None and spec.origin is not None:
             folders.append(str(Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]))
     return [folder for folder in dict.fromkeys(folders) if Path(folder).is_dir()]

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from scdpo.errors import SandboxError
@@ -43,8 +42,6 @@ class ForkServer:
     """
 
     def __init__(self, options: dict[str, Any], prefix: Sequence[str]) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="scdpo-sandbox-")
-        Path(self.folder.name).chmod(0o711)
         self.socket, theirs = socket.socketpair()
         self.received = bytearray()
         self.is_lost = False
@@ -53,7 +50,7 @@ class ForkServer:
         with theirs, tempfile.TemporaryFile() as complaints:
             self.process = subprocess.Popen(
                 [*prefix, *command],
-                cwd=self.folder.name,
+                cwd="/",
                 env=ENVIRONMENT | passed | {"PYTHONPATH": os.pathsep.join(package_folders(options["modules"]))},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -103,7 +100,6 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.folder.cleanup()
 
 
 def wait_for(servers: Sequence[ForkServer], seconds: float | None) -> None:

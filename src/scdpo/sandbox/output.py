@@ -20,10 +20,5 @@ class Output:
     status: Status
     seconds: float = 0.0
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether the code itself decided what came out: neither the clock nor a limit of ours did."""
-        return self.status in ("ok", "error")
-
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text, "status": self.status, "seconds": round(self.seconds, 4)}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scdpo.errors import SandboxError
-from scdpo.sandbox.bubblewrap import bubblewrap, package_folders
+from scdpo.sandbox.bubblewrap import bubblewrap, is_installed, package_folders
 from scdpo.sandbox.fork_server import ForkServer, seconds_left, wait_for
 from scdpo.sandbox.output import Output
 from scdpo.sandbox.settings import SandboxSettings
@@ -79,7 +79,7 @@ class Sandbox:
         self.sessions: dict[int, Session] = {}
         self.asked = 0
         self.pending: dict[int, tuple[int, Block]] = {}
-        self.repeated: dict[int, tuple[int, Block]] = {}
+        self.repeated: dict[int, tuple[Session, Block]] = {}
         self.at_once: list[tuple[Any, Output]] = []
         self.full_names = re.compile(rf"\b(?:{'|'.join(map(re.escape, (*FULL_MODULES, *self.settings.modules)))})\b")
 
@@ -97,6 +97,9 @@ class Sandbox:
 
     def start(self) -> Isolation:
         """Start a server where none is running; says what is in force."""
+        missing = [name for name in self.settings.modules if not is_installed(name)]
+        if missing:
+            raise SandboxError(f"sandbox.modules: {', '.join(missing)} cannot be imported; install it or leave it out")
         if self.isolation is None or not self.servers:
             self._server(self.settings.echo == "pretty")
         assert self.isolation is not None
@@ -178,7 +181,7 @@ class Sandbox:
             block.number = self.asked
             self.pending[self.asked] = (session, block)
         else:
-            self.repeated[self.asked] = (session, block)
+            self.repeated[self.asked] = (state, block)
         self._server(state.is_full).send({"do": "run", "ticket": self.asked, "session": session, "code": block.code})
 
     def _move(self, session: int, state: Session) -> None:
@@ -211,8 +214,8 @@ class Sandbox:
         """Give a reply out, unless nobody waits for it or its session must move for it."""
         if reply["ticket"] in self.repeated:
             moved, repeated = self.repeated.pop(reply["ticket"])
-            if moved in self.sessions and (reply["status"] != repeated.status or reply["dead"]):
-                self._end(self.sessions[moved], "the session could not be moved: a block ended otherwise the second time")
+            if not moved.is_dead and (reply["status"] != repeated.status or reply["dead"]):
+                self._end(moved, "the session could not be moved: a block ended otherwise the second time")
             return
         session, block = self.pending.get(reply["ticket"], (0, None))
         if block is None:
@@ -231,6 +234,7 @@ class Sandbox:
         state = self.sessions.pop(session, None)
         if state is None:
             return
+        state.is_dead = True
         for block in state.blocks:
             if block.number is not None:
                 del self.pending[block.number]
@@ -256,6 +260,7 @@ class Sandbox:
         self.sessions.clear()
         self.pending.clear()
         self.repeated.clear()
+        self.at_once.clear()
 
     def _lose(self, is_full: bool) -> None:
         """A server is gone: its sessions are dead, what they owed is killed, and the next block starts another server."""

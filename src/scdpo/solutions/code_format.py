@@ -110,7 +110,8 @@ FORMATS: dict[CodeFormatName, CodeFormat] = {
     "fences": CodeFormat(
         "fences",
         re.compile(
-            r"(^```python[^\S\n]*\n(.*?)^```)(?![^\n])(\n{1,2}```output\n(.*?)(?:(?<!^)\n)?^```\n)?", re.DOTALL | re.MULTILINE
+            r"(^```python[^\S\n]*\n(.*?)^```[^\S\n]*)(?![^\n])(\n{1,2}```output\n(.*?)(?:(?<!^)\n)?^```(?:\n|\Z))?",
+            re.DOTALL | re.MULTILINE,
         ),
         re.compile(r"```"),
         "\n```output\n{text}\n```\n",

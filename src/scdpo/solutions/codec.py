@@ -20,7 +20,7 @@ from scdpo.marks import BLOCK_END, CODE, EXECUTION, MARKS, MESSAGE_END, TEXT
 from scdpo.solutions.code_format import FORMATS as CODE_FORMATS
 from scdpo.solutions.settings import CodeSettings
 from scdpo.solutions.solution import CodeOutput, Step
-from scdpo.solutions.splitting import StepFormat, cut_windows, step_kind
+from scdpo.solutions.splitting import StepFormat, code_windows, cut_windows, step_kind
 
 Given = tuple[int, int, str]
 """Where an output lies among ids, and the status of its code: (first, behind the last, status)."""
@@ -133,14 +133,20 @@ class Codec:
         if question not in self.prompts:
             text = self.template.replace("{question}", question)
             ids = self._known(self.tokenizer(text)["input_ids"], question)
-            self.prompts[question] = ids[:-1] if ids and ids[-1] == self.end_id else ids
+            self.prompts[question] = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
         return self.prompts[question]
 
     def read(self, text: str) -> tuple[Step, ...]:
         """The steps of a worked solution, tokenized here and nowhere else.
 
-        Raises ModelError where the tokenizer cannot spell the text exactly.
+        Raises ModelError where the tokenizer cannot spell the text exactly, and for a text that is not in the code format that
+        it should be in: its outputs could not be told from what the model is to write.
         """
+        if self.code is not None:
+            text = text.replace("\r\n", "\n").removesuffix(MESSAGE_END)
+            flaw = self.code.noise(text, len(text), len(text))
+            if flaw:
+                raise ModelError(f"no solution in {self.code.name} ({flaw}): {text[:60]!r}")
         ids: list[int] = []
         outputs: list[Given] = []
         for written, given in self._turns(text):
@@ -212,7 +218,8 @@ class Codec:
         usable = [(start, index) for index, start in enumerate(spelled.starts) if start is not None]
         characters = [start for start, _ in usable]
         found = []
-        for window in cut_windows(spelled.text, self.format):
+        text = spelled.text
+        for window in code_windows(text, self.code) if self.code else cut_windows(text, self.format):
             place = bisect_right(characters, window.stop) - 1
             if place >= 0 and characters[place] >= window.start:
                 found.append(usable[place][1])
@@ -270,7 +277,7 @@ class Codec:
 
     def _known(self, ids: list[int], text: str) -> tuple[int, ...]:
         unknown = self.tokenizer.unk_token_id
-        ordinary = unknown not in (None, self.tokenizer.bos_token_id, self.end_id)
+        ordinary = unknown not in (None, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         if ordinary and unknown in ids:
             raise ModelError(f"the tokenizer has no token for a part of {text[:60]!r}")
         return tuple(ids)

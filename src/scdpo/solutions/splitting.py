@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from scdpo.solutions.code_format import MARK
+from scdpo.solutions.code_format import MARK, CodeFormat
 from scdpo.solutions.protection import Protected, protected
 
 Format = Literal["blocks", "numbered", "fences", "paragraphs", "lines", "sentences"]
@@ -68,6 +68,23 @@ def cut_windows(text: str, format: StepFormat = "auto") -> list[CutWindow]:
             if windows:
                 return windows
     return []
+
+
+def code_windows(text: str, form: CodeFormat) -> list[CutWindow]:
+    """Where the steps of a solution with code end: around each piece of code with its output, whatever stands beside it."""
+    if form.name == "blocks":
+        return cut_windows(text, "blocks")
+    windows, place = [], 0
+    for piece in form.pieces(text):
+        end = place + len(piece.whole)
+        if piece.kind == "code":
+            windows.append(CutWindow(len(text[:place].rstrip()), place))
+        elif piece.kind == "output":
+            windows.append(CutWindow(end, end + len(text[end:]) - len(text[end:].lstrip())))
+        place = end
+    first, last = len(text) - len(text.lstrip()), len(text.rstrip())
+    ends = {window.stop: window for window in reversed(windows)}  # code right behind an output: one end, not two
+    return [window for window in sorted(ends.values(), key=lambda w: w.stop) if window.start > first and window.stop < last]
 
 
 def detect_format(text: str) -> Format | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.marks import MESSAGE_END
 from scdpo.training.adapters import base_of, is_adapter, merged
 
 
@@ -89,7 +90,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
     """
 
     def write(into: Path) -> None:
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        end = tokenizer.get_vocab().get(MESSAGE_END)  # what ends a solution with code in marked blocks
+        model.generation_config.eos_token_id = tokenizer.eos_token_id if end is None else [tokenizer.eos_token_id, end]
         model.generation_config.pad_token_id = tokenizer.pad_token_id
         model.save_pretrained(into, **({} if state is None else {"state_dict": state}))
         tokenizer.save_pretrained(into)

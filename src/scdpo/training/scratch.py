@@ -70,6 +70,15 @@ def add_marks(tokenizer: Any, marks: Sequence[str]) -> int:
     return tokenizer.add_tokens(new, special_tokens=True) if new else 0
 
 
+def grow_embeddings(model: Any, tokens: int, seed: int) -> None:
+    """Give a model embeddings for as many tokens, the new ones drawn around the mean of the old, the same for the same seed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.resize_token_embeddings(max(tokens, model.get_input_embeddings().num_embeddings))
+
+
 def make_model(settings: ModelSettings, tokenizer: Any, seed: int) -> Any:
     """A Llama with random weights, the same for the same seed."""
     import torch

@@ -76,12 +76,12 @@ def train_sft(
 ) -> dict[str, Any]:
     """Fine-tune `model` on (question, solution) pairs: the loss is on the solutions' tokens. Returns facts of the training.
 
-    unspelled: solutions left out before, because the tokenizer cannot spell them; counted among the facts.
+    unspelled: solutions left out before, because they cannot be read into tokens; counted among the facts.
     Raises ModelError where nothing is left to train on, or the loss is not finite.
     """
     trees = [SolutionTree(question, solution) for question, solution in solutions]
     rows, dropped = rows_of(trees, {question: question for question, _ in solutions}, codec, context)
-    dropped |= {"not spelled by the tokenizer": unspelled} if unspelled else {}
+    dropped |= {"not readable": unspelled} if unspelled else {}
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
         to_own_device(model)
