@@ -50,15 +50,19 @@ class Owner:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": packages(), "TMPDIR": str(self.folder)}
         who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        self.process = subprocess.Popen(
-            [python or sys.executable, "-P", str(DRIVER), json.dumps(SETTINGS | settings), str(descriptors)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.complaints,
-            cwd="/",
-            env=environment | (variables or {}),
-            **who,
-        )
+        try:
+            self.process = subprocess.Popen(
+                [python or sys.executable, "-P", str(DRIVER), json.dumps(SETTINGS | settings), str(descriptors)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.complaints,
+                cwd="/",
+                env=environment | (variables or {}),
+                **who,
+            )
+        except OSError:
+            self.folder.rmdir()
+            raise
         self.sessions = 100
         self.received = b""
         self.hello = self.heard(60)

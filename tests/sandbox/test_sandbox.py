@@ -1,6 +1,7 @@
 """The sandbox as its users see it: state, statuses, limits, order, and sessions that move to the full server."""
 
 import os
+import resource
 import signal
 import time
 
@@ -216,3 +217,20 @@ def test_a_number_used_again_owes_nothing_to_its_last_session(sandbox):
     sandbox.submit("d", 5, "print(8)")
     assert (found["c"].text, sandbox.poll(None)[0][1].text) == ("7", "8")
     sandbox.close(5)
+
+
+def test_a_process_with_many_descriptors():
+    """select() knows none above 1023; a trainer may have more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip(f"this user may have {hard} descriptors only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    held = []
+    try:
+        held += [os.dup(0) for _ in range(1100)]
+        with Sandbox(SandboxSettings()) as sandbox:
+            assert texts(sandbox.run(["print(1)"])) == ["1"]
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -59,9 +59,8 @@ class ForkServer:
                 start_new_session=True,
             )
             theirs.close()
-            select.select([self.socket], [], [], START_SECONDS)
-            messages = self.messages()
-            while not messages and not self.is_lost and select.select([self.socket], [], [], START_SECONDS)[0]:
+            messages: list[dict[str, Any]] = []
+            while not messages and not self.is_lost and wait_for([self], START_SECONDS):
                 messages = self.messages()
             if not messages:
                 self.stop()
@@ -77,7 +76,7 @@ class ForkServer:
 
     def messages(self) -> list[dict[str, Any]]:
         """What has come from the server by now; sets is_lost where it is gone."""
-        while select.select([self.socket], [], [], 0)[0]:
+        while wait_for([self], 0.0):
             try:
                 part = self.socket.recv(1 << 20)
             except ConnectionResetError:
@@ -102,9 +101,12 @@ class ForkServer:
             self.process.wait()
 
 
-def wait_for(servers: Sequence[ForkServer], seconds: float | None) -> None:
-    """Wait until one of the servers has something to say, or for so long."""
-    select.select([server.socket for server in servers], [], [], seconds)
+def wait_for(servers: Sequence[ForkServer], seconds: float | None) -> bool:
+    """Wait until one of the servers has something to say, or for so long; says whether one has."""
+    poll = select.poll()  # select() knows no descriptors above 1023
+    for server in servers:
+        poll.register(server.socket, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else 1000 * seconds))
 
 
 def seconds_left(deadline: float | None) -> float | None:

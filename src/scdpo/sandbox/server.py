@@ -45,6 +45,8 @@ GRACE = 1.0
 """Seconds between the interrupt and the kill."""
 SPARE = 4
 """Locked sessions that wait for their first block, made while there is nothing else to do."""
+STUCK = 30.0
+"""Seconds after which a zygote that says nothing counts as dead."""
 JUNK = 10
 """Messages without the right id that a session may send before it is killed."""
 OWN_SPACE = 16 << 20
@@ -256,8 +258,9 @@ class Server:
 
         Raises OSError where the zygote has died, and where nothing has come and nobody is to wait.
         """
-        if not wait and not select.select([self.zygote], [], [], 0)[0]:
-            raise BlockingIOError
+        if not select.select([self.zygote], [], [], STUCK if wait else 0.0)[0]:
+            self.is_open = self.is_open and not wait
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         message, pidfds, _, _ = socket.recv_fds(self.zygote, 64, 1)
         what, _, text = message.decode().partition(" ")
         if what == "made":
