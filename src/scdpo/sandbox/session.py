@@ -1,6 +1,6 @@
 """One solution's session: runs its blocks, one after another, in a namespace that stays.
 
-What runs in the forked and locked process (see server), with the standard library alone. Requests and replies are one JSON
+What runs in the forked and locked process (see zygote), with the standard library alone. Requests and replies are one JSON
 message each on a socket that keeps messages apart; a reply carries its request's id.
 """
 
