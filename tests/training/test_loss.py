@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from transformers import PretrainedConfig
 
 from scdpo.solutions.rendering import RowPair, TreeRow, render
-from scdpo.training.collator import Item, collate_pairs
+from scdpo.solutions.solution import CodeOutput, Solution, Step
+from scdpo.solutions.tree import Branch, SolutionTree
+from scdpo.training.collator import Item, collate_pairs, collate_trunks
 from scdpo.training.log_probs import pair_log_probs, token_log_probs
 from scdpo.training.loss import PairLogProbs, hinge_loss, ipo_loss, keep_positive, pair_losses, sigmoid_loss
 from scdpo.training.objectives import PreferenceObjective, SftObjective
 from scdpo.training.settings import LossSettings
-from tests.conftest import make_tree
+from tests.conftest import CORRECT, WRONG, make_tree
 from tests.solutions.test_tree import TREES
 
 END = 2
@@ -111,7 +113,7 @@ def test_a_tree_gives_the_log_probs_of_its_pairs(tree):
     """The row with its 4-D mask gives what each solution gives alone, for any tree."""
     model = cached_model()
     with torch.no_grad():
-        batch = collate_pairs([Item(render(tree, PROMPT, END))])
+        batch = collate_pairs([Item(render(tree, PROMPT, END, count_outputs=True))])
         chosen, rejected = pair_log_probs(token_log_probs(model, batch), batch)
         for number, branch in enumerate(tree.branches):
             kept = [*PROMPT, *(id for step in tree.kept(branch) for id in step.ids)]
@@ -149,7 +151,7 @@ def counting_everything(row: TreeRow) -> TreeRow:
 def test_kept_steps_cancel(tree):
     """The sigmoid loss and its gradient are the same with the kept tokens counted on both sides (docs/loss.md)."""
     model = cached_model()
-    row = render(tree, PROMPT, END)
+    row = render(tree, PROMPT, END, count_outputs=True)
     reference = tuple((-3.0, -4.0) for _ in row.pairs)
     losses, gradients = [], []
     for version in (row, counting_everything(row)):
@@ -158,6 +160,18 @@ def test_kept_steps_cancel(tree):
         gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert torch.allclose(*gradients, atol=1e-4 * gradients[0].abs().max().item())
+
+
+def test_no_gradient_for_the_outputs_of_code():
+    """No term of the loss is about a token that the model was given: not in a pair, in either layout, and not in SFT."""
+    given = Step("c", (11, 12, 13), "code", output=CodeOutput(1, 3))
+    other = Step("d", (21, 22, 23), "code", output=CodeOutput(1, 3))
+    tree = SolutionTree("p", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (other,), WRONG),))
+    row = render(tree, PROMPT, END)
+    for layout in ("tree", "pairs"):
+        targets = collate_pairs([Item(row, ((0.0, 0.0),))], layout)["target"].tolist()
+        assert sorted(targets) == sorted([11, 14, END, 21, END])
+    assert collate_trunks([Item(render(tree.only(()), PROMPT, END))])["target"].tolist() == [11, 14, END]
 
 
 def test_no_gradient_for_prompt_and_kept_tokens():
