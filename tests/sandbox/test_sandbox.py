@@ -8,6 +8,7 @@ import time
 import pytest
 
 from scdpo.errors import SandboxError
+from scdpo.sandbox.preload import WARM_UP
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.sandbox.settings import SandboxSettings
 
@@ -236,3 +237,8 @@ def test_a_process_with_many_descriptors():
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_warm_up_runs():
+    """The server passes over an error in it, which would cost every session the time that it saves."""
+    exec(WARM_UP, {})

@@ -80,16 +80,17 @@ def execute_lines(path: str, sandbox: Sandbox) -> Iterator[Task]:
                 open_tasks[line.number] = task = Task(line, blocks_of(line))
                 for place, code in enumerate(task.blocks):
                     sandbox.submit((line.number, place), line.number, code, task.blocks[place + 1 :])
-        while open_tasks and (number := next(iter(open_tasks))) in open_tasks and open_tasks[number].is_done:
-            yield open_tasks.pop(number)
-        if not open_tasks and exhausted:
+        if not open_tasks:
             return
-        if open_tasks and not next(iter(open_tasks.values())).is_done:
-            for (number, place), output in sandbox.poll(None):
-                task = open_tasks[number]
-                task.outputs[place] = output
-                if task.is_done:
-                    sandbox.close(number)
+        first = next(iter(open_tasks))
+        if open_tasks[first].is_done:
+            yield open_tasks.pop(first)
+            continue
+        for (number, place), output in sandbox.poll(None):
+            task = open_tasks[number]
+            task.outputs[place] = output
+            if task.is_done:
+                sandbox.close(number)
 
 
 def blocks_of(line: JsonLine) -> list[str]:

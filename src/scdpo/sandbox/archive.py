@@ -37,7 +37,7 @@ class ArchiveFinder(MetaPathFinder, InspectLoader):
 
     def __init__(self, packages: Sequence[str]) -> None:
         self.entries: dict[str, Entry] = {}
-        descriptor = os.memfd_create("modules") if hasattr(os, "memfd_create") else _unnamed_file()
+        descriptor = os.memfd_create("modules")
         place = 0
         for name, path in _modules(packages):
             if name in sys.modules:
@@ -114,10 +114,3 @@ def _content(path: Path) -> tuple[bytes, bool]:
     if len(cached) > 16 and cached[:4] == importlib.util.MAGIC_NUMBER and fresh:
         return cached[16:], True
     return path.read_bytes(), False
-
-
-def _unnamed_file() -> int:
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -13,7 +13,6 @@ import errno
 import os
 import resource
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,19 +197,13 @@ def mapped_bytes() -> int:
         return 1 << 32
 
 
-def set_process(name: int, value: int) -> None:
-    """prctl(name, value), where the system has it."""
-    if sys.platform == "linux":
-        LIBC.prctl(name, value, 0, 0, 0)
-
-
 def die_with_parent() -> None:
-    set_process(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    check(LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
 
 
 def hide() -> None:
     """No other process of this user may look into this one or its children, and none of them dumps its memory."""
-    set_process(PR_SET_DUMPABLE, 0)
+    check(LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
 # Run in a session at the start: names what it could do and must not. Running a program would end it, and comes by itself.

@@ -187,7 +187,8 @@ class Sandbox:
     def _move(self, session: int, state: Session) -> None:
         """Begin the session anew on the full server: answered blocks run for their effects, the others for their output."""
         self._server(True)
-        self._server(False).send({"do": "close", "session": session})
+        if False in self.servers:  # it may have been lost meanwhile
+            self.servers[False].send({"do": "close", "session": session})
         state.is_full = True
         for block in state.blocks:
             if block.number is not None:
