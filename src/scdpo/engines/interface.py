@@ -1,6 +1,6 @@
 """What is asked of an engine and what it answers: token ids in, token ids out.
 
-Knows no model, no text and no problem. Engines: transformers_engine, scripted.
+Knows no model, no text and no problem. Engines: transformers_engine, vllm_engine, server_engine, scripted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from scdpo.solutions.solution import FinishReason
 class Generate:
     """Continue `ids` until the end of sequence, until `stop`, or for at most `max_new_tokens`.
 
-    temperature: by generated step (see TemperatureRamp); 0 is greedy. seed: fixes every draw of this request, whatever runs
+    temperature: by generated step (see TemperatureRamp); 0 is greedy. top_p: draw from the likeliest tokens that together have
+    this probability, at the request's temperature. seed: fixes every draw of this request, whatever runs
     beside it. step: steps generated before this request, for the ramp. stop: asked with the ids generated so far, where the
     last of them is one of the engine's stop ids.
     """
@@ -28,6 +29,7 @@ class Generate:
     seed: int = 0
     step: int = 0
     stop: Callable[[Sequence[int]], bool] | None = None
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
+from scdpo.engines.settings import EngineSettings
 from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.problems.settings import ProblemSettings
-from scdpo.sampling.settings import EngineSettings, ForkSettings, SamplingSettings
+from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sandbox.settings import SandboxSettings
 from scdpo.settings import Settings
 from scdpo.solutions.settings import CodeSettings, StepSettings

@@ -15,8 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scdpo.engines.interface import Engine
 from scdpo.errors import ModelError
 from scdpo.marks import MARKS
+from scdpo.pipeline.engine import open_engine
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import prompt_template
@@ -55,19 +57,11 @@ def prompt_of(run: RunDirectory) -> str:
 
 
 @lru_cache(maxsize=1)
-def load_engine(path: Path, model: str) -> tuple[Any, Codec]:
-    """The embedded engine over one of the run's models, with the run's codec."""
-    from scdpo.engines.transformers_engine import TransformersEngine
-    from scdpo.training.model_files import load_model
-
+def load_engine(path: Path, model: str) -> tuple[Engine, Codec]:
+    """The run's engine over one of its models, with the run's codec."""
     run = open_run(path)
-    codec = run_codec(run)
-    settings = run.recipe.engine
-    context = run.recipe.model.context
-    weights = load_model(run.model(model), trust_remote_code=run.recipe.model.trust_remote_code)
-    ends = {codec.end_id, codec.tokenizer.eos_token_id}
-    engine = TransformersEngine(weights, ends, codec.step_end_ids, settings.rows, context, codec.stop_ids)
-    return engine, codec
+    codec, settings = run_codec(run), run.recipe.model
+    return open_engine(run.recipe.engine, run.model(model), codec, settings.context, settings.trust_remote_code), codec
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +93,10 @@ def use_threads(count: int) -> None:
 
 def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRules:
     recipe = run.recipe
-    return SamplingRules(codec, recipe.run.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, recipe.code)
+    sampling = recipe.sampling
+    return SamplingRules(
+        codec, recipe.run.seed, max_new_tokens, recipe.model.context, sampling.banned, sampling.top_p, recipe.code
+    )
 
 
 def of_block(problems: Sequence[Problem], block: int, index: int) -> list[Problem]:

@@ -35,7 +35,7 @@ class SamplingRules:
     """What all rollouts of a run share.
 
     max_new_tokens: of a whole solution, kept steps and outputs included; context: tokens of a prompt with its solution; banned:
-    words that keep a correct solution from being chosen; code: of solutions with code, the limits beyond which they are noise.
+    words that keep a correct solution from being chosen; top_p: see Generate; code: of solutions with code, the limits beyond which they are noise.
     """
 
     codec: Codec
@@ -43,6 +43,7 @@ class SamplingRules:
     max_new_tokens: int
     context: int
     banned: tuple[str, ...] = ()
+    top_p: float = 1.0
     code: CodeSettings = field(default_factory=CodeSettings)
 
     def unfit(self, problem: Problem) -> str | None:
@@ -86,7 +87,7 @@ def continue_solution(
         room = max(1, rules.max_new_tokens - len(ids))
         part_seed = derive_seed(seed, "part", parts) if parts else seed
         stop = codec.closes_code if codec.code else None
-        completion = yield Generate((*prompt, *ids), ramp, room, part_seed, steps, stop)
+        completion = yield Generate((*prompt, *ids), ramp, room, part_seed, steps, stop, rules.top_p)
         parts += 1
         ids += completion.ids
         temperatures += completion.temperatures

@@ -9,20 +9,13 @@ from scdpo.sampling.policies import ForkChoice
 from scdpo.settings import Settings
 
 
-class EngineSettings(Settings):
-    """The embedded engine."""
-
-    rows: int = Field(128, ge=1)
-    """Requests decoded at once."""
-    threads: int = Field(1, ge=1)
-    """Processor threads of each worker; part of the recipe because it can change the last digit of a sum."""
-
-
 class SamplingSettings(Settings):
     """Naive samples, D_naive (paper, section 3.1)."""
 
     temperature: float = Field(1.0, gt=0)
     """Of naive samples."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Of naive samples and continuations: draw from the likeliest tokens that together have this probability."""
     max_samples: int = Field(100, ge=1)
     """K: the most samples of a problem, while it has not both a correct and a wrong solution."""
     max_new_tokens: int = Field(512, ge=1)

@@ -1,0 +1,52 @@
+"""What can be set about engines."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from scdpo.settings import Settings
+
+EngineKind = Literal["transformers", "vllm", "server"]
+
+
+class VllmSettings(Settings):
+    """The engine "vllm": vLLM in this process (docs/engines.md)."""
+
+    memory: float = Field(0.9, gt=0, le=1)
+    """The share of a GPU's memory that vLLM may take (its gpu_memory_utilization); without a GPU, of the machine's."""
+    eager: bool = False
+    """Without compiling the model first: starts at once, and is slower afterwards."""
+
+
+class ServerSettings(Settings):
+    """The engine "server": OpenAI-compatible completions servers (docs/engines.md)."""
+
+    addresses: tuple[str, ...] = ()
+    """Where they listen, as http://host:port/v1; each serves the run's model by its name in models/ (sft, scdpo)."""
+    in_flight: int = Field(64, ge=1)
+    """The most requests that an address has at once."""
+    patience: float = Field(600.0, gt=0)
+    """Seconds without any answer from any address after which a run gives up; until then it tries again, ever more slowly."""
+    timeout: float = Field(300.0, gt=0)
+    """Seconds that one request may take."""
+    send_seed: bool = True
+    """Send each request's seed: vLLM's CPU build 0.32 crashes on it."""
+    key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key, where a server asks for one."""
+
+
+class EngineSettings(Settings):
+    """What generates."""
+
+    kind: EngineKind = "transformers"
+    """transformers: embedded, exact; vllm: in process, for GPUs; server: completions servers at engine.server.addresses."""
+    rows: int = Field(128, ge=1)
+    """Requests decoded at once."""
+    threads: int = Field(1, ge=1)
+    """Processor threads of each worker; part of the recipe because it can change the last digit of a sum."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights while sampling and evaluating; bfloat16 is faster on most machines, and rounds."""
+    vllm: VllmSettings = VllmSettings()
+    server: ServerSettings = ServerSettings()
