@@ -35,7 +35,8 @@ class SamplingRules:
     """What all rollouts of a run share.
 
     max_new_tokens: of a whole solution, kept steps and outputs included; context: tokens of a prompt with its solution; banned:
-    words that keep a correct solution from being chosen; top_p: see Generate; code: of solutions with code, the limits beyond which they are noise.
+    words that keep a correct solution from being chosen; top_p: see Generate; code: of solutions with code, the limits beyond
+    which they are noise.
     """
 
     codec: Codec
