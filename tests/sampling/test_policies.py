@@ -164,11 +164,11 @@ def test_the_driver_keeps_at_most_so_many_in_flight(problem, rules):
 def test_arms_have_their_pairs(problem, rules):
     """dpo: naive only; scdpo: both; dpo-data-equal: as many as scdpo, all naive, from further samples."""
     texts = [RIGHT, WRONG]
-    (samples,) = sample_block([problem], engine_of(rules.codec, problem, texts), rules, SamplingSettings(), 4)
+    (samples,) = sample_block([problem], engine_of(rules.codec, problem, texts), rules, SamplingSettings(), 1)
     texts = [WRONG.replace("18", "17"), WRONG, WRONG_TOO]
     engine = engine_of(rules.codec, problem, texts)
     settings = ForkSettings(choice="every")
-    (forked,) = fork_block([problem], [samples], engine, rules, SamplingSettings(), settings, 4)
+    (forked,) = fork_block([problem], [samples], engine, rules, SamplingSettings(), settings, 1)
     assert [sample.text for sample in forked.further] == [WRONG, WRONG_TOO]
     counts = {arm: count_pairs(arm_trees(arm, [forked], [samples])) for arm in ("dpo", "dpo-data-equal", "scdpo")}
     assert counts["dpo"] == {"naive": 1, "step_controlled": 0, "total": 1}

@@ -52,6 +52,9 @@ class Engine(Protocol):
     def submit(self, ticket: int, request: Generate) -> None:
         """Take a request in; `ticket` names it in the answer and is no other's until then."""
 
+    def cancel(self, ticket: int) -> None:
+        """Forget a request that was taken in: nobody waits for its answer any more."""
+
     def advance(self) -> list[tuple[int, Completion]]:
         """Work on what was taken in and return what is finished, possibly nothing yet."""
 

@@ -23,6 +23,9 @@ class ScriptedEngine:
         self.requests.append(request)
         self.waiting.append((ticket, request))
 
+    def cancel(self, ticket: int) -> None:
+        self.waiting = [waiting for waiting in self.waiting if waiting[0] != ticket]
+
     def advance(self) -> list[tuple[int, Completion]]:
         done, self.waiting = self.waiting, []
         return [(ticket, self._answer(request)) for ticket, request in done]

@@ -1,30 +1,40 @@
 """The embedded engine: continuous batching over any decoder of transformers, on CPU or one GPU.
 
 Rows of a fixed key-value store hold the requests in flight; a row that ends is given to the next request at once, so no
-row waits for the longest, and who asks the same prompt again keeps the row with its prompt computed. A request that stopped is
-parked, and goes on from its keys and values when it comes back with the output of its code. The temperature ramp is applied
-inside the decoding loop. Draws depend on the request's seed and the logits alone. Knows no text, no problem and no policy.
+row waits for the longest. No prompt is computed that some row has: who asks again keeps the row, a new request takes over the
+keys and values of the row that shares most of its prompt, and a request that stopped is parked, and goes on from its own when
+it comes back with the output of its code. The temperature ramp is applied inside the decoding loop. Draws depend on the
+request's seed and the logits alone. Knows no text, no problem and no policy.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
 
+from scdpo.engines.draw import draw, draws_of
 from scdpo.engines.interface import Completion, Generate
+from scdpo.engines.row_store import RowStore
 from scdpo.errors import ModelError
 
 PARKED_SHARE = 4
 """Of so many rows there is one more to park a request that stopped."""
-MOST_GIVEN = 32
-"""The most ids that a request coming back is given one by one."""
+WORTH_COPYING = 8
+"""Tokens that a row must share with a new prompt for their keys and values to be taken over."""
+WORTH_WAITING = 64
+"""Shared tokens, not yet computed, for which a new prompt waits until they are."""
+PASS_SHARE = 8
+"""Prompts are computed at once where the rows that have much of theirs before them are one in so many."""
+PASS_LEAST = 4
+"""What is much: fewer tokens are read one by one, beside the rows that generate."""
+PASS_TOKENS = 8192
+"""The most tokens of one forward pass over prompts, padding included."""
 
 
 class TransformersEngine:
@@ -61,8 +71,8 @@ class TransformersEngine:
         self.active: list[tuple[int, Generate]] = []
         self.ended: dict[int, int] = {}
         self.parked: dict[int, Parked] = {}
-        self.returning: deque[tuple[int, Generate, Parked]] = deque()
         self.free_slots = list(self.slots)
+        self.asked = np.full((self.rows, self.capacity), -1)  # prompts, on the host
         state = {"device": self.device}
         self.ids = torch.zeros(self.rows, self.capacity, dtype=torch.long, **state)
         self.draws = torch.zeros(self.rows, self.capacity, dtype=torch.float64, **state)
@@ -72,9 +82,11 @@ class TransformersEngine:
         self.prompts = torch.zeros(self.rows, dtype=torch.long, **state)
         self.limits = torch.zeros(self.rows, dtype=torch.long, **state)
         self.ramps = torch.zeros(self.rows, 3, dtype=torch.float64, **state)
+        self.top_p = torch.ones(self.rows, dtype=torch.float64, **state)
         self.steps = torch.zeros(self.rows, dtype=torch.long, **state)
         self.in_step = torch.zeros(self.rows, dtype=torch.bool, **state)
         self.row_state = (
+            self.asked,
             self.ids,
             self.draws,
             self.temperatures,
@@ -83,6 +95,7 @@ class TransformersEngine:
             self.prompts,
             self.limits,
             self.ramps,
+            self.top_p,
             self.steps,
             self.in_step,
         )
@@ -95,72 +108,94 @@ class TransformersEngine:
                 f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
                 f"{self.capacity}; lower max_new_tokens or raise model.context"
             )
-        parked = self.parked.pop(ticket, None)
-        if parked is not None and parked.is_before(request):
-            self.returning.append((ticket, request, parked))
-            return
-        if parked is not None:
-            self.free_slots.append(parked.slot)
         row = self.ended.get(ticket)
-        if row is not None and self.active[row][1].ids == request.ids:
-            del self.ended[ticket]
-            self.active[row] = (ticket, request)
-            self._begin(row, request)
-            return
+        if row is not None and ticket not in self.parked:
+            shared = common(self.asked[row], request.ids)
+            if shared == len(request.ids) or shared >= WORTH_COPYING:
+                del self.ended[ticket]
+                self.active[row] = (ticket, request)
+                self._begin(row, request, shared)
+                return
         self.queue.append((ticket, request))
+
+    def cancel(self, ticket: int) -> None:
+        row = next((row for row, (other, _) in enumerate(self.active) if other == ticket), None)
+        if row is not None:
+            self.ended[ticket] = row  # its place is closed with the next advance
+        self.queue = deque(waiting for waiting in self.queue if waiting[0] != ticket)
+        if ticket in self.parked:
+            self.free_slots.append(self.parked.pop(ticket).slot)
 
     @torch.inference_mode()
     def advance(self) -> list[tuple[int, Completion]]:
-        """Fill free rows where that is worth a forward pass, then decode one token in every row."""
+        """Give free rows to those who wait, compute prompts where that is worth a pass, and decode one token in every row."""
         self._close_gaps()
-        while self.returning and len(self.active) < self.rows:
-            self._resume(*self.returning.popleft())
-        free = self.rows - len(self.active)
-        if self.queue and (free >= max(1, self.rows // 8) or not self.active):
-            self._admit(min(free, len(self.queue)))
-            return self._finished()
+        while self.queue and len(self.active) < self.rows:
+            self._admit(*self.queue.popleft())
         if not self.active:
             return []
+        before = (self.prompts - self.lengths)[: len(self.active)]
+        much = int((before >= PASS_LEAST).sum())
+        if much >= max(1, self.rows // PASS_SHARE) or much == len(self.active):
+            self._compute_prompts(before)
         count = len(self.active)
         places = self.lengths[:count] - 1
         tokens = self.ids[:count].gather(1, places[:, None])
-        width = int(self.lengths[:count].max())
+        width = int(places.max()) + 1
         visible = torch.arange(width, device=self.device)[None, :] <= places[:, None]
-        self.store.at(torch.arange(count, device=self.device), places, width)
+        self.store.step(places, width)
         states = self._hidden(tokens, places[:, None], visible[:, None, None, :])
-        self._append(slice(0, count), self.model.get_output_embeddings()(states[:, -1]))
+        self._append(count, self.model.get_output_embeddings()(states[:, -1]))
         return self._finished()
 
-    def _admit(self, count: int) -> None:
-        """Compute `count` waiting prompts into free rows and sample the first token of each."""
-        first = len(self.active)
-        arrivals = [self.queue.popleft() for _ in range(count)]
-        self.active.extend(arrivals)
-        rows = slice(first, first + count)
-        width = max(len(request.ids) for _, request in arrivals)
-        for row, (_, request) in enumerate(arrivals, start=first):
-            self.ids[row, : len(request.ids)] = torch.tensor(request.ids)
-            self._begin(row, request)
-        positions = torch.arange(width, device=self.device)
-        causal = (positions[None, :] <= positions[:, None]).expand(count, 1, width, width)
-        self.store.fill(rows, width)
-        states = self._hidden(self.ids[rows, :width], positions.expand(count, width), causal)
-        last = states[torch.arange(count, device=self.device), self.lengths[rows] - 1]
-        self._append(rows, self.model.get_output_embeddings()(last))
-
-    def _resume(self, ticket: int, request: Generate, parked: Parked) -> None:
-        """Go on with a parked request: the ids that it was given behind its own are read one by one, as if it drew them."""
+    def _admit(self, ticket: int, request: Generate) -> None:
+        """Give a request the next row, with what is computed of its prompt already: by itself, or by another row."""
         row = len(self.active)
+        own = self.parked.pop(ticket, None)
+        if own is not None:
+            self.free_slots.append(own.slot)
+            source, shared = own.slot, common(np.array(own.ids), request.ids)
+        else:
+            source, shared = self._relative(request)
         self.active.append((ticket, request))
-        self.ids[row, : len(request.ids)] = torch.tensor(request.ids)
-        self._begin(row, request)
-        self.lengths[row] = len(parked.ids)
-        self.store.move(parked.slot, row, len(parked.ids))
-        self.free_slots.append(parked.slot)
+        if shared >= WORTH_COPYING or own is not None:
+            self.store.move(source, row, shared)
+            self._begin(row, request, shared)
+        else:
+            self._begin(row, request, 0)
+
+    def _relative(self, request: Generate) -> tuple[int, int]:
+        """The row that shares most of a prompt, and how many of its tokens are computed there."""
+        if not self.active:
+            return 0, 0
+        asked = self.asked[: len(self.active), : len(request.ids)]
+        differs = asked != np.array(request.ids)
+        shared = np.where(differs.any(axis=1), differs.argmax(axis=1), len(request.ids))
+        row = int(shared.argmax())
+        if shared[row] - int(self.lengths[row]) >= WORTH_WAITING:
+            self._compute_prompts((self.prompts - self.lengths)[: len(self.active)])
+        return row, min(int(shared[row]), int(self.lengths[row]) - 1)
+
+    def _compute_prompts(self, before: Tensor) -> None:
+        """Compute the prompts of the rows that have much before them, but for the last token, which the next step reads.
+
+        before: [active], tokens that a row has before it.
+        """
+        for rows in passes(before.tolist()):
+            chosen = torch.tensor(rows, device=self.device)
+            starts, counts = self.lengths[chosen] - 1, before[chosen]
+            offsets = torch.arange(int(counts.max()), device=self.device)
+            is_real = offsets[None, :] < counts[:, None]
+            places = (starts[:, None] + offsets[None, :]).where(is_real, 0)
+            width = int((starts + counts).max())
+            causal = torch.arange(width, device=self.device)[None, None, :] <= places[:, :, None]
+            self.store.read_on(chosen, places.where(is_real, self.capacity), width)
+            self._hidden(self.ids[chosen[:, None], places], places, causal[:, None])
+            self.lengths[chosen] += counts
 
     def _park(self, row: int) -> None:
         """Keep the keys and values of a row that stopped; the oldest parked ones give way."""
-        ticket, length = self.active[row][0], int(self.lengths[row])
+        ticket, length = self.active[row][0], int(self.lengths[row]) - 1  # the last id is not computed yet
         if not self.free_slots and self.parked:
             self.free_slots.append(self.parked.pop(next(iter(self.parked))).slot)
         if self.free_slots:
@@ -168,13 +203,15 @@ class TransformersEngine:
             self.parked[ticket] = Parked(slot, tuple(self.ids[row, :length].tolist()))
             self.store.move(row, slot, length)
 
-    def _begin(self, row: int, request: Generate) -> None:
-        """Set `row` to the end of the request's prompt."""
+    def _begin(self, row: int, request: Generate, computed: int) -> None:
+        """Set `row` to a request of whose prompt `computed` tokens are in the store; the rest it reads as if it drew it."""
         length, ramp = len(request.ids), request.temperature
-        draws = np.random.Generator(np.random.Philox(key=request.seed)).random(request.max_new_tokens)
-        self.draws[row, length : length + len(draws)] = torch.from_numpy(draws)
+        self.asked[row, :length], self.asked[row, length:] = request.ids, -1
+        self.ids[row, :length] = torch.tensor(request.ids)
+        self.draws[row, length : length + request.max_new_tokens] = draws_of(request.seed, request.max_new_tokens)
         self.ramps[row] = torch.tensor((ramp.start, ramp.increment, ramp.maximum), dtype=torch.float64)
-        self.lengths[row] = self.prompts[row] = length
+        self.top_p[row] = request.top_p
+        self.lengths[row], self.prompts[row] = min(computed, length - 1) + 1, length
         self.limits[row] = length + request.max_new_tokens
         self.steps[row], self.in_step[row] = request.step, False
 
@@ -183,19 +220,15 @@ class TransformersEngine:
             input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=self.store, use_cache=True
         ).last_hidden_state
 
-    def _append(self, rows: slice, logits: Tensor) -> None:
-        """Draw the next token of each row from its logits [rows, vocabulary] and write it down."""
-        logits = logits.float()
+    def _append(self, count: int, logits: Tensor) -> None:
+        """Draw the next token of the first `count` rows from their logits [rows, vocabulary] and write it down."""
+        rows, logits = slice(0, count), logits.float()
         start, increment, maximum = self.ramps[rows].unbind(1)
         temperature = torch.minimum(start + increment * self.steps[rows], maximum)
         places = self.lengths[rows]
-        given = places < self.prompts[rows]  # ids behind a resumed row's own
-        greedy = temperature == 0
-        scaled = logits / torch.where(greedy, 1.0, temperature)[:, None].float()
-        cumulative = torch.softmax(scaled, dim=-1, dtype=torch.float64).cumsum(dim=-1)
-        draws = self.draws[rows].gather(1, places[:, None]) * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, draws, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
-        tokens = torch.where(greedy, logits.argmax(dim=-1), drawn)
+        given = places < self.prompts[rows]  # of a prompt that is read one by one
+        top_p = self.top_p[rows] if any(request.top_p < 1 for _, request in self.active) else None
+        tokens = draw(logits, temperature, top_p, self.draws[rows].gather(1, places[:, None])[:, 0])
         tokens = torch.where(given, self.ids[rows].gather(1, places[:, None])[:, 0], tokens)
         log_probs = torch.log_softmax(logits, dim=-1).gather(1, tokens[:, None])
         self.ids[rows].scatter_(1, places[:, None], tokens[:, None])
@@ -266,78 +299,30 @@ def refuse_other_attention(model: Any, context: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A request that stopped: the slot of the store that keeps it, and its ids, prompt included."""
+    """A request that stopped: the slot of the store that keeps it, and the ids that are computed there, prompt included."""
 
     slot: int
     ids: tuple[int, ...]
 
-    def is_before(self, request: Generate) -> bool:
-        """Whether the request goes on from these ids, with few more: many are faster computed anew, all at once."""
-        more = len(request.ids) - len(self.ids)
-        return 0 <= more <= MOST_GIVEN and request.ids[: len(self.ids)] == self.ids
+
+def common(known: np.ndarray, ids: tuple[int, ...]) -> int:
+    """How many ids both begin with."""
+    most = min(len(known), len(ids))
+    differs = np.flatnonzero(known[:most] != np.array(ids[:most]))
+    return int(differs[0]) if len(differs) else most
 
 
-class RowStore(Cache):
-    """Keys and values of [rows, capacity] tokens, in which every row stands at a place of its own."""
-
-    def __init__(self, layers: int, rows: int, capacity: int) -> None:
-        self.row_layers = [RowLayer(rows, capacity) for _ in range(layers)]
-        super().__init__(layers=list(self.row_layers))
-
-    def fill(self, rows: slice, width: int) -> None:
-        """The next forward pass writes whole prompts, from place 0, into `rows`."""
-        for layer in self.row_layers:
-            layer.target = (rows, None, width)
-
-    def at(self, rows: Tensor, places: Tensor, width: int) -> None:
-        """The next forward pass writes one token a row at `places` and reads the first `width` places."""
-        for layer in self.row_layers:
-            layer.target = (rows, places, width)
-
-    def move(self, source: int, row: int, length: int) -> None:
-        """Copy the first `length` places of a row to another."""
-        for layer in self.row_layers:
-            layer.keys[row, :, :length] = layer.keys[source, :, :length]
-            layer.values[row, :, :length] = layer.values[source, :, :length]
-
-
-class RowLayer(CacheLayerMixin):
-    """One layer of a RowStore."""
-
-    is_sliding = False
-    keys: Tensor
-    values: Tensor
-
-    def __init__(self, rows: int, capacity: int) -> None:
-        super().__init__()
-        self.rows, self.capacity = rows, capacity
-        self.target: tuple[Any, Tensor | None, int] = (slice(0), None, 0)
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        shape = (self.rows, key_states.shape[1], self.capacity)
-        self.keys = key_states.new_zeros(*shape, key_states.shape[3])
-        self.values = value_states.new_zeros(*shape, value_states.shape[3])
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        rows, places, width = self.target
-        if places is None:
-            self.keys[rows, :, :width], self.values[rows, :, :width] = key_states, value_states
-            return key_states, value_states
-        self.keys[rows, :, places], self.values[rows, :, places] = key_states[:, :, 0], value_states[:, :, 0]
-        count = len(rows)
-        return self.keys[:count, :, :width], self.values[:count, :, :width]
-
-    def get_seq_length(self) -> int:
-        return 0
-
-    def get_max_length(self) -> int:
-        return self.capacity
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.target[2], 0
+def passes(before: list[int]) -> Iterator[list[int]]:
+    """The rows with PASS_LEAST tokens and more before them, in groups of about equal length and PASS_TOKENS at most."""
+    rows = sorted((row for row, count in enumerate(before) if count >= PASS_LEAST), key=lambda row: -before[row])
+    group: list[int] = []
+    for row in rows:
+        if group and (before[row] < before[group[0]] / 2 or (len(group) + 1) * before[group[0]] > PASS_TOKENS):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
 
 
 def _membership(ids: Collection[int], vocabulary: int, device: Any) -> Tensor:

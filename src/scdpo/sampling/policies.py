@@ -11,7 +11,7 @@ from typing import Any, Literal
 from scdpo.engines.temperature import GREEDY, TemperatureRamp
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import REPLAY_DIFFERS, ReplayDiffers, SamplingRules, continue_solution
-from scdpo.sampling.driver import Rollout
+from scdpo.sampling.driver import Attempt, Attempts, Rollout
 from scdpo.sampling.seeds import derive_seed
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
@@ -81,9 +81,11 @@ def sample_naive(
     drawn = list(before)
     preferred = sum(rules.is_preferred(sample) for sample in drawn)
     wrong = {sample.ids for sample in drawn if sample.verdict.is_wrong}
+    attempts = Attempts(
+        lambda number: continue_solution(problem, (), ramp, derive_seed(rules.seed, problem.id, 0, number), rules), limit
+    )
     while len(drawn) < limit and (preferred < 1 or len(wrong) < pairs):
-        seed = derive_seed(rules.seed, problem.id, 0, len(drawn))
-        sample = yield from continue_solution(problem, (), ramp, seed, rules)
+        sample = yield Attempt(attempts, len(drawn))
         drawn.append(sample)
         preferred += rules.is_preferred(sample)
         if sample.verdict.is_wrong:
@@ -99,10 +101,14 @@ def until_wrong(
     A fork whose kept code prints something else when it runs again is given up.
     """
     unused: Counter[str] = Counter()
+    kept = trunk.steps[:fork]
+    tries = Attempts(
+        lambda number: continue_solution(problem, kept, ramp, derive_seed(rules.seed, problem.id, fork, number), rules),
+        attempts,
+    )
     for attempt in range(attempts):
-        seed = derive_seed(rules.seed, problem.id, fork, attempt)
         try:
-            solution = yield from continue_solution(problem, trunk.steps[:fork], ramp, seed, rules)
+            solution = yield Attempt(tries, attempt)
         except ReplayDiffers:
             unused[REPLAY_DIFFERS] += 1
             return ForkTry(fork, attempt + 1, False, dict(unused)), None

@@ -6,9 +6,9 @@ Knows engines and policies; knows no run directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from scdpo.engines.interface import Engine
 from scdpo.problems.problem import Problem
@@ -27,6 +27,7 @@ from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
 
+T = TypeVar("T")
 IN_FLIGHT_PER_ROW = 2
 Report = Callable[[int], None]
 
@@ -35,10 +36,12 @@ def unheard(done: int) -> None:
     """Reports to nobody."""
 
 
-def in_flight(rows: int, sandbox: CodeRunner | None) -> int:
-    """How many rollouts run at once: enough to keep the engine's rows busy, and no more than there may be sessions."""
-    wanted = rows * IN_FLIGHT_PER_ROW
-    return wanted if sandbox is None else min(wanted, sandbox.most_sessions)
+def run_block(rollouts: Iterable[Rollout[T]], engine: Engine, rows: int, report: Report, sandbox: CodeRunner | None) -> list[T]:
+    """The results of a block's rollouts, from an engine as new: as many at once as keep its rows busy, and no more than there
+    may be sessions."""
+    engine.reset()
+    most = rows * IN_FLIGHT_PER_ROW if sandbox is None else min(rows * IN_FLIGHT_PER_ROW, sandbox.most_sessions)
+    return run_all(rollouts, engine, most, report, sandbox, ahead=min(rows, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,8 @@ def sample_block(
     sandbox: CodeRunner | None = None,
 ) -> list[ProblemSamples]:
     """D_naive's samples of a block, in the problems' order; sandbox: for solutions with code."""
-    engine.reset()
     rollouts = (sample_naive(problem, settings.temperature, settings.max_samples, rules) for problem in problems)
-    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)
+    return run_block(rollouts, engine, rows, report, sandbox)
 
 
 def fork_block(
@@ -102,11 +104,10 @@ def fork_block(
 
     samples: the same problems' records of `sample_block`.
     """
-    engine.reset()
     rollouts = (
         fork_problem(problem, record, rules, sampling, settings) for problem, record in zip(problems, samples, strict=True)
     )
-    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)
+    return run_block(rollouts, engine, rows, report, sandbox)
 
 
 def fork_problem(
@@ -140,6 +141,5 @@ def answer_block(
     sandbox: CodeRunner | None = None,
 ) -> list[Solution]:
     """The greedy solution of each problem of a block, in order."""
-    engine.reset()
     rollouts = (answer_greedily(problem, rules) for problem in problems)
-    return run_all(rollouts, engine, in_flight(rows, sandbox), report, sandbox)
+    return run_block(rollouts, engine, rows, report, sandbox)
