@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from scdpo.engines.interface import Completion, Generate
+from scdpo.engines.interface import Completion, Generate, refuse_unfit
 from scdpo.errors import ModelError
 
 PARKED_SHARE = 4
@@ -88,13 +88,7 @@ class TransformersEngine:
         )
 
     def submit(self, ticket: int, request: Generate) -> None:
-        if not request.ids:
-            raise ModelError("an empty prompt cannot be continued; the prompt template must give at least one token")
-        if len(request.ids) + request.max_new_tokens > self.capacity:
-            raise ModelError(
-                f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
-                f"{self.capacity}; lower max_new_tokens or raise model.context"
-            )
+        refuse_unfit(request, self.capacity)
         parked = self.parked.pop(ticket, None)
         if parked is not None and parked.is_before(request):
             self.returning.append((ticket, request, parked))
