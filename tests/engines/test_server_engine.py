@@ -1,5 +1,6 @@
 """The engine over completions servers: the same answers from every kind of server, through deaths, refusals and full houses."""
 
+import gc
 import logging
 import sys
 import threading
@@ -253,6 +254,20 @@ def test_a_closed_engine_leaves_no_thread(serve, connect):
     engine.close()
     wait_until(lambda: not any(thread.name == "scdpo-server-engine" for thread in threading.enumerate()))
     assert threading.active_count() <= before + 1  # the stand-in's own
+
+
+def test_an_engine_that_is_dropped_ends_in_silence(serve, caplog):
+    """A run drops one model's engine for the next one's, while an address still rests."""
+    dead, ours = serve(), serve()
+    dead.stop()
+    engine = ServerEngine(ServerSettings(addresses=(dead.address, ours.address)), "sft", MARKS, 64)
+    loop = engine.loop
+    del engine
+    gc.collect()
+    wait_until(lambda: not loop.is_running())
+    del loop
+    gc.collect()
+    assert not caplog.records
 
 
 def test_rollouts_over_a_server(serve, connect, story_codec, story_problems):

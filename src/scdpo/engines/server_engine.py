@@ -40,7 +40,7 @@ class ServerEngine:
         self.finished: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, name="scdpo-server-engine", daemon=True).start()
-        self.stop_loop = weakref.finalize(self, self.loop.call_soon_threadsafe, self.loop.stop)
+        self.stop_loop = weakref.finalize(self, end, self.loop)
         self.addresses = Addresses(settings, model, key)
         self._run(self.addresses.open(cure))
 
@@ -89,3 +89,14 @@ class ServerEngine:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it in the loop's thread, and wait."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+def end(loop: asyncio.AbstractEventLoop) -> None:
+    """Stop a loop that runs in another thread, with whatever it still waits for."""
+
+    def cancel() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_soon(loop.stop)
+
+    loop.call_soon_threadsafe(cancel)
