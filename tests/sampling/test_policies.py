@@ -10,9 +10,9 @@ from scdpo.problems.problem import Problem
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.driver import drive, run_all
 from scdpo.sampling.policies import ProblemSamples, SamplingRules, choose_forks, naive_tree, sample_naive, until_wrong
-from scdpo.sampling.seeds import derive_seed
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sampling.stages import ForkedProblem, answer_block, fork_block, sample_block
+from scdpo.seeds import derive_seed
 from scdpo.solutions.solution import Solution
 
 PAPER = TemperatureRamp(1.1, 0.05, 1.4)

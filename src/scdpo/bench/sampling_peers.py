@@ -28,7 +28,9 @@ class RampProcessor(LogitsProcessor):
     """The temperature of each row by its generated step, inside `generate`."""
 
     def __init__(self, requests: list[Generate], pieces: list[Piece], is_step_end: Tensor) -> None:
-        ramps = [(request.temperature.start, request.temperature.increment, request.temperature.maximum) for request in requests]
+        ramps = [
+            (request.temperature.start, request.temperature.increment, request.temperature.maximum) for request in requests
+        ]
         self.ramps = torch.tensor(ramps)
         self.steps = torch.tensor([float(piece.step) for piece in pieces])
         self.in_step = torch.tensor([piece.inside for piece in pieces])

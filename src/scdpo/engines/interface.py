@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from scdpo.engines.temperature import TemperatureRamp
+from scdpo.errors import ModelError
 from scdpo.solutions.solution import FinishReason
 
 
@@ -44,6 +45,17 @@ class Completion:
     temperatures: tuple[float, ...]
     log_probs: tuple[float, ...]
     finish: FinishReason | Literal["stop"]
+
+
+def refuse_unfit(request: Generate, capacity: int) -> None:
+    """Refuse a request that an engine for `capacity` tokens, prompt included, cannot answer. Raises ModelError."""
+    if not request.ids:
+        raise ModelError("an empty prompt cannot be continued; the prompt template must give at least one token")
+    if len(request.ids) + request.max_new_tokens > capacity:
+        raise ModelError(
+            f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
+            f"{capacity}; lower max_new_tokens or raise model.context"
+        )
 
 
 class Engine(Protocol):

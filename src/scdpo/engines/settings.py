@@ -26,13 +26,13 @@ class ServerSettings(Settings):
     addresses: tuple[str, ...] = ()
     """Where they listen, as http://host:port/v1; each serves the run's model by its name in models/ (sft, scdpo)."""
     in_flight: int = Field(64, ge=1)
-    """The most requests that an address has at once."""
+    """The most requests that an address has at once, from each worker process."""
     patience: float = Field(600.0, gt=0)
     """Seconds without any answer from any address after which a run gives up; until then it tries again, ever more slowly."""
     timeout: float = Field(300.0, gt=0)
-    """Seconds that one request may take."""
+    """Seconds that one answer may take."""
     send_seed: bool = True
-    """Send each request's seed: vLLM's CPU build 0.32 crashes on it."""
+    """Send each request's seed; off for vLLM on processors, which dies of one where it computes a prompt in chunks (0.32)."""
     key_variable: str = "OPENAI_API_KEY"
     """The environment variable that holds the key, where a server asks for one."""
 

@@ -25,6 +25,10 @@ class TemperatureRamp:
         """The temperature at generated step `step`."""
         return min(self.start + step * self.increment, self.maximum)
 
+    def is_constant_from(self, step: int) -> bool:
+        """Whether all further steps have the temperature of generated step `step`."""
+        return self.increment == 0 or self.at(step) == self.maximum
+
     @classmethod
     def constant(cls, temperature: float) -> TemperatureRamp:
         """The same temperature at every step; 0 is greedy decoding."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scdpo.engines.draw import draw, draws_of
-from scdpo.engines.interface import Completion, Generate
+from scdpo.engines.interface import Completion, Generate, refuse_unfit
 from scdpo.engines.row_store import RowStore
 from scdpo.errors import ModelError
 
@@ -101,13 +101,7 @@ class TransformersEngine:
         )
 
     def submit(self, ticket: int, request: Generate) -> None:
-        if not request.ids:
-            raise ModelError("an empty prompt cannot be continued; the prompt template must give at least one token")
-        if len(request.ids) + request.max_new_tokens > self.capacity:
-            raise ModelError(
-                f"a prompt of {len(request.ids)} tokens and {request.max_new_tokens} new ones exceed the engine's "
-                f"{self.capacity}; lower max_new_tokens or raise model.context"
-            )
+        refuse_unfit(request, self.capacity)
         row = self.ended.get(ticket)
         if row is not None and ticket not in self.parked:
             shared = common(self.asked[row], request.ids)

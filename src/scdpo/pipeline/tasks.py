@@ -25,9 +25,9 @@ from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, all_trees, arm_trees
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.sampling.policies import ProblemSamples
-from scdpo.sampling.seeds import derive_seed
 from scdpo.sampling.stages import answer_block, fork_block, sample_block
 from scdpo.sandbox.sandbox import Sandbox
+from scdpo.seeds import derive_seed
 from scdpo.solutions.codec import Codec
 
 Report = Callable[[int, int], None]

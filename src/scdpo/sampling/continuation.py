@@ -14,7 +14,7 @@ from scdpo.errors import ModelError
 from scdpo.grading.grade import grade, is_preferred
 from scdpo.problems.problem import Problem
 from scdpo.sampling.driver import Execute, Rollout
-from scdpo.sampling.seeds import derive_seed
+from scdpo.seeds import derive_seed
 from scdpo.solutions.code_format import CodeFormat
 from scdpo.solutions.codec import Codec, Given
 from scdpo.solutions.settings import CodeSettings

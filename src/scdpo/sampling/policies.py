@@ -12,7 +12,7 @@ from scdpo.engines.temperature import GREEDY, TemperatureRamp
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import REPLAY_DIFFERS, ReplayDiffers, SamplingRules, continue_solution
 from scdpo.sampling.driver import Attempt, Attempts, Rollout
-from scdpo.sampling.seeds import derive_seed
+from scdpo.seeds import derive_seed
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
 from scdpo.solutions.verdict import Verdict

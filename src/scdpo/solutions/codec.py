@@ -21,6 +21,7 @@ from scdpo.solutions.code_format import FORMATS as CODE_FORMATS
 from scdpo.solutions.settings import CodeSettings
 from scdpo.solutions.solution import CodeOutput, Step
 from scdpo.solutions.splitting import StepFormat, code_windows, cut_windows, step_kind
+from scdpo.solutions.step_count import steps_before
 
 Given = tuple[int, int, str]
 """Where an output lies among ids, and the status of its code: (first, behind the last, status)."""
@@ -108,12 +109,7 @@ class Codec:
 
     def count_step_ends(self, ids: Sequence[int]) -> int:
         """How many steps end within ids, as the engine counts them for the temperature ramp."""
-        count, inside = 0, False
-        for id in ids:
-            ends = id in self.step_end_ids
-            count += ends and inside
-            inside = not ends
-        return count
+        return steps_before(ids, self.step_end_ids)[-1]
 
     def follow(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the midst of a solution, as an output is. Raises ModelError where it cannot be spelled."""
