@@ -142,6 +142,7 @@ def add_bench(commands: Any) -> None:
     sandbox.add_argument("--sessions", type=int, default=300, metavar="N", help="of ours (default: 300)")
     sandbox.add_argument("--kernels", type=int, default=5, metavar="N", help="sessions of the peer (default: 5)")
     sandbox.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    add_bench_sampling(parts)
     text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
     training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
     training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")
@@ -163,6 +164,33 @@ def add_bench(commands: Any) -> None:
     training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")
     training.add_argument("--threads", type=int, default=0, metavar="N", help="of each side (default: the machine's)")
     training.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+
+
+def add_bench_sampling(parts: Any) -> None:
+    text = "correct-and-wrong pairs a minute of the embedded engine, against transformers' own ways and the authors'"
+    bench = parts.add_parser("sampling", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/engines.md.")
+    bench.add_argument("--model", default=SMOLLM2, help=f"a model's folder or hub name (default: {SMOLLM2}, of its package)")
+    bench.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
+    numbers = {
+        "shots": (2, "worked examples before each question"),
+        "problems": (64, "problems, in two halves"),
+        "forks": (3, "forks of each worked solution, the last ones"),
+        "samples": (4, "the most samples of a problem"),
+        "attempts": (8, "the most continuations from a fork"),
+        "max-new-tokens": (256, "of a solution"),
+        "rows": (64, "requests at once, of all but generate"),
+        "threads": (0, "processor threads; 0: the machine's"),
+    }
+    for name, (default, meaning) in numbers.items():
+        bench.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning} (default: {default})")
+    bench.add_argument(
+        "--batches", type=int, nargs="+", default=[16, 64], metavar="N", help="batches of generate to try (default: 16 64)"
+    )
+    bench.add_argument("--work", nargs="+", choices=("naive", "fork"), default=["naive", "fork"], help="(default: both)")
+    peers = ("generate", "call_per_step", "continuous", "vllm")
+    bench.add_argument("--peers", nargs="+", choices=peers, default=list(peers), help="(default: all that are installed)")
+    bench.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all (default: float32)")
+    bench.add_argument("--json", metavar="FILE", help="write the figures as JSON")
 
 
 def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -314,6 +342,11 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.bench_sandbox import bench_sandbox
 
         bench_sandbox(known.sessions, known.kernels, known.json, console)
+    elif known.part == "sampling":
+        from scdpo.commands.bench_sampling import SamplingBench, bench_sampling
+
+        chosen = {field.name: getattr(known, field.name) for field in fields(SamplingBench)}
+        bench_sampling(SamplingBench(**chosen), known.json, console)
     elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 

@@ -1,0 +1,40 @@
+"""What no sampler can beat with this model on this machine: the bare matrix products, prompts once and all rows full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from scdpo.bench.sampling import Case, Figures, Work
+from scdpo.solutions.codec import Codec
+
+PROMPT_ROWS = 512
+REPEATS = 5
+
+
+def bound_seconds(work: Work, cases: Sequence[Case], figures: Figures, model: Any, codec: Codec, rows: int) -> float:
+    """Seconds that the matrix products of `figures`' tokens take: prompts and kept steps once, `rows` tokens at a time."""
+    prompts = 0
+    for case in cases:
+        kept = case.trunk.steps[: max(case.forks)] if work == "fork" else ()
+        prompts += len(codec.prompt(case.problem.question)) + sum(len(step.ids) for step in kept)
+    step = products_seconds(model, rows, with_output=True) / rows
+    return figures.tokens * step + prompts * products_seconds(model, PROMPT_ROWS, with_output=False) / PROMPT_ROWS
+
+
+@torch.inference_mode()
+def products_seconds(model: Any, rows: int, with_output: bool) -> float:
+    """Seconds of one pass of `rows` tokens through every linear layer, and nothing else; the fastest of some."""
+    output = model.get_output_embeddings()
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and (with_output or layer is not output)]
+    inputs = {layer.in_features: torch.randn(rows, layer.in_features, dtype=layer.weight.dtype) for layer in layers}
+    fastest = float("inf")
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        for layer in layers:
+            layer(inputs[layer.in_features])
+        fastest = min(fastest, time.perf_counter() - began)
+    return fastest
