@@ -74,3 +74,19 @@ def finished(tmp_path_factory, small_options):
     folder = tmp_path_factory.mktemp("run") / "one"
     assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
     return folder
+
+
+class Unwatched:
+    """A watcher that shows nothing."""
+
+    def begin(self, stage, unit, tasks, done):
+        pass
+
+    def update(self, task, done, total):
+        pass
+
+    def end(self, stage, seconds, note):
+        pass
+
+    def stop(self):
+        pass

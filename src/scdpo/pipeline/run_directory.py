@@ -18,7 +18,7 @@ from scdpo.errors import RecipeError, RunError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import BlockRecords, write_whole
-from scdpo.problems.jsonl import problem_lines, read_problems
+from scdpo.problems.jsonl import ProblemFile, problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.sampling.arms import ARMS
@@ -112,16 +112,15 @@ class RunDirectory:
     def problem_file(self, split: Split) -> Path:
         return self.path / "problems" / f"{split}.jsonl"
 
-    def problems(self, split: Split) -> list[Problem]:
-        file = self.problem_file(split)
-        return read_problems(file) if file.stat().st_size else []
+    def problems(self, split: Split) -> ProblemFile:
+        return ProblemFile(self.problem_file(split))
 
     @cached_property
-    def pair_problems(self) -> list[Problem]:
+    def pair_problems(self) -> ProblemFile:
         return self.problems("pairs")
 
     @cached_property
-    def evaluation_problems(self) -> list[Problem]:
+    def evaluation_problems(self) -> ProblemFile:
         return self.problems(self.recipe.evaluation.split)
 
     @property
@@ -133,16 +132,16 @@ class RunDirectory:
         return self._blocks("trees.jsonl", self.pair_problems, self.recipe.sampling.block)
 
     def read_samples(self) -> list[ProblemSamples]:
-        return [ProblemSamples.from_json(record) for record in self.samples.read()]
+        return [ProblemSamples.from_json(record) for record in self.samples]
 
     def read_trees(self) -> list[ForkedProblem]:
-        return [ForkedProblem.from_json(record) for record in self.trees.read()]
+        return [ForkedProblem.from_json(record) for record in self.trees]
 
     def answers(self, model: str) -> BlockRecords:
         return self._blocks(f"answers/{model}.jsonl", self.evaluation_problems, self.recipe.evaluation.block)
 
-    def _blocks(self, name: str, problems: list[Problem], block: int) -> BlockRecords:
-        return BlockRecords(self.path / name, [problem.id for problem in problems], block)
+    def _blocks(self, name: str, problems: ProblemFile, block: int) -> BlockRecords:
+        return BlockRecords(self.path / name, problems.ids, len(problems), block)
 
     def model(self, name: str) -> Path:
         return self.path / "models" / name
