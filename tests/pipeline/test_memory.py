@@ -42,7 +42,7 @@ def peak(folder, count, workers):
     with Workers(workers) as processes:
         tracemalloc.start()
         for stage in (stages.sample, stages.fork, stages.evaluate):
-            stage(Bench(run, processes, Unwatched()))
+            stage(Bench(run, processes, processes, Unwatched()))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     wanted = [f"p{n}" for n in range(count)]

@@ -27,8 +27,8 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.training.model_files import check_model
 
 MODELS = ("sft", *ARMS)
-UNSAFE = "sandbox.unsafe_no_isolation"
-"""The one field that may change over a run: it says where code may run, and not what comes out."""
+FREE = ("sandbox.unsafe_no_isolation:", "ray.")
+"""What may change over a run: it says where things may run, and not what comes out."""
 
 
 class RunDirectory:
@@ -57,9 +57,7 @@ class RunDirectory:
         """
         folder = Path(path).expanduser()
         if (folder / "recipe.toml").is_file():
-            run = cls.open(folder)
-            run.refuse_changes(overrides, recipe)
-            return run
+            return cls.open(folder).asked_for(overrides, recipe)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
         resolved = load_recipe(recipe or "quickstart", overrides)
@@ -79,25 +77,32 @@ class RunDirectory:
             raise
         return run
 
-    def refuse_changes(self, overrides: Mapping[str, str], recipe: str | None = None) -> None:
-        """Raise RunError, with the difference, where what is asked for is not this run's recipe.
+    def asked_for(self, overrides: Mapping[str, str], recipe: str | None = None) -> RunDirectory:
+        """This run, on the Ray cluster that is asked for now.
 
-        recipe: a name or path; None: this run's own recipe, with the overrides.
+        recipe: a name or path; None: this run's own recipe, with the overrides. Raises RunError, with the difference, where
+        what is asked for is not this run's recipe.
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
         wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
-        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(f"{UNSAFE}:")]
+        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(FREE)]
         if changed:
             raise RunError(
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
+        return RunDirectory(self.path, self.recipe.model_copy(update={"ray": wanted.ray}))
 
     def allow_no_isolation(self) -> None:
         """From now on the run's code may run where a layer of isolation is missing; its recipe says so."""
         sandbox = self.recipe.sandbox.model_copy(update={"unsafe_no_isolation": True})
         self.recipe = self.recipe.model_copy(update={"sandbox": sandbox})
         write_whole(self.path / "recipe.toml", self.recipe.to_toml())
+
+    @property
+    def place(self) -> Path:
+        """The path by which processes with another working directory find the run."""
+        return self.path.absolute()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from scdpo.errors import RunError
 from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
+from scdpo.pipeline.ray_workers import RayWorkers
 from scdpo.pipeline.records import BlockRecords, in_blocks
 from scdpo.pipeline.run_directory import MODELS, RunDirectory
 from scdpo.pipeline.tasks import answer_task, fork_task, reference_task, sample_task, sft_task, train_task
@@ -21,11 +22,12 @@ from scdpo.sampling.arms import ARMS
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What stages work with: the run, the worker processes, and who watches; of several launched processes, whether this is the
-    one that writes; the layers of the sandbox, for the manifest."""
+    """What stages work with: the run, the workers for trainings, those for blocks of problems, and who watches; of several
+    launched processes, whether this is the one that writes; the layers of the sandbox, for the manifest."""
 
     run: RunDirectory
     workers: Workers
+    block_workers: Workers | RayWorkers
     watcher: Watcher
     is_main: bool = True
     layers: Sequence[str] = ()
@@ -46,7 +48,7 @@ def sample(bench: Bench) -> str:
     run = bench.run
     need_model(run)
     size = run.recipe.sampling.block
-    tasks = lambda first: ((run.path, problems) for problems in in_blocks(run.pair_problems, size, first))  # noqa: E731
+    tasks = lambda first: ((run.place, problems) for problems in in_blocks(run.pair_problems, size, first))  # noqa: E731
     return run_blocks(bench, "sample", run.samples, sample_task, tasks)
 
 
@@ -60,7 +62,7 @@ def fork(bench: Bench) -> str:
 
     def tasks(first: int) -> Iterator[tuple]:
         blocks = (in_blocks(records, size, first) for records in (run.pair_problems, run.samples))
-        return ((run.path, *block) for block in zip(*blocks, strict=True))
+        return ((run.place, *block) for block in zip(*blocks, strict=True))
 
     return run_blocks(bench, "fork", run.trees, fork_task, tasks)
 
@@ -101,8 +103,8 @@ def evaluate(bench: Bench) -> str:
     problems, settings = run.evaluation_problems, run.recipe.evaluation
     done = sum(min(first[model] * settings.block, len(problems)) for model in MODELS)
     bench.watcher.begin("evaluate", "answers", ((model, answers[model].size(index)) for model, index in owed()), done)
-    tasks = ((run.path, model, block) for model in MODELS for block in in_blocks(problems, settings.block, first[model]))
-    results = bench.workers.map(answer_task, tasks, run.recipe.engine.threads, bench.watcher.update)
+    tasks = ((run.place, model, block) for model in MODELS for block in in_blocks(problems, settings.block, first[model]))
+    results = bench.block_workers.map(answer_task, tasks, run.recipe.engine.threads, bench.watcher.update)
     for (model, _), records in zip(owed(), results, strict=True):
         answers[model].append(records)
     return f"{len(MODELS)} models on {len(problems)} {settings.split} problems"
@@ -159,7 +161,7 @@ def run_blocks(
     if not owed:
         return ALREADY_THERE
     bench.watcher.begin(stage, "problems", ((stage, records.size(index)) for index in owed), first * records.block)
-    for block in bench.workers.map(function, tasks(first), bench.run.recipe.engine.threads, bench.watcher.update):
+    for block in bench.block_workers.map(function, tasks(first), bench.run.recipe.engine.threads, bench.watcher.update):
         records.append(block)
     return f"{records.count} problems"
 

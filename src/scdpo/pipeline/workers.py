@@ -47,6 +47,10 @@ class Workers:
             self.events.put(None)
             self.listener.join()
 
+    def described(self) -> int:
+        """For the manifest."""
+        return self.count
+
     def map(
         self, function: Callable[..., Any], tasks: Iterable[tuple], threads: int, report: Report = lambda *event: None
     ) -> Iterator[Any]:
