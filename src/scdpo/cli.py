@@ -35,12 +35,15 @@ STAGE_HELP = {
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 SINGLE = ("fields", "steps", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
-EXECUTING = {"sft", "sample", "fork", "evaluate"}
+BLOCKWISE = {"sample", "fork", "evaluate"}
+"""The stages that work in blocks of problems, and can do so on a Ray cluster."""
+EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
 SMOLLM2 = "smollm2-135m"
 SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
 ALONE = ("grade", "steps", "merge", "execute", "doctor", "bench")
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
+RAY_HELP = "run sample, fork and evaluate on the Ray cluster at ADDRESS (default: the one that is there, or a new one here)"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -73,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
         if name == "run" or name in EXECUTING:
             command.add_argument("--unsafe-no-isolation", action="store_true", help=UNSAFE_HELP)
+        if name == "run" or name in BLOCKWISE:
+            command.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help=RAY_HELP)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
 
@@ -231,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
+        if getattr(known, "ray", None) is not None:
+            overrides["ray.address"] = known.ray
         return execute(known, overrides)
     except KeyboardInterrupt:
         print("\nscdpo: interrupted; run the same command again to continue", file=sys.stderr)
@@ -278,6 +285,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
     from scdpo.pipeline.isolation import sandbox_layers
     from scdpo.pipeline.progress import ProgressDisplay
+    from scdpo.pipeline.ray_workers import RayWorkers
     from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.pipeline.stages import STAGES, Bench, run_stage
     from scdpo.pipeline.tasks import forget
@@ -296,8 +304,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
             launched().wait_for_everyone()
         if known.command != "sft" or rank > 0:
-            run = RunDirectory.open(known.dir)
-            run.refuse_changes(overrides)
+            run = RunDirectory.open(known.dir).asked_for(overrides)
     if getattr(known, "unsafe_no_isolation", False):
         run.allow_no_isolation()
     forget()
@@ -306,8 +313,13 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if any(layer.startswith("MISSING") for layer in layers):
         console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")
     count = 1 if processes > 1 else known.workers or os.cpu_count() or 1
-    with run.locked() if rank == 0 else contextlib.nullcontext(), Workers(count) as workers:
-        bench = Bench(run, workers, ProgressDisplay(console, stages), rank == 0, layers)
+    on_ray = run.recipe.ray.address and BLOCKWISE.intersection(stages)
+    with (
+        run.locked() if rank == 0 else contextlib.nullcontext(),
+        Workers(count) as workers,
+        RayWorkers(run.recipe.ray, run.path / "recipe.toml") if on_ray else contextlib.nullcontext(workers) as block_workers,
+    ):
+        bench = Bench(run, workers, block_workers, ProgressDisplay(console, stages), rank == 0, layers)
         for stage in stages:
             run_stage(bench, stage)
     return 0

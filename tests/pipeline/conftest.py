@@ -39,6 +39,17 @@ SMALL = {
 }
 
 
+CODE_FIELDS = {
+    "steps.format": "auto",
+    "code.format": "blocks",
+    "model.context": 96,
+    "sampling.max_new_tokens": 60,
+    "evaluation.max_new_tokens": 60,
+    "sandbox.sessions": 40,
+    "sft.epochs": 7,
+}
+
+
 def easy_file(folder, solve):
     """A file of two-step sums of digits from 0 to 4, with facts for the oracle; solve(name, a, b) gives the worked solution."""
     lines = []
@@ -74,3 +85,42 @@ def finished(tmp_path_factory, small_options):
     folder = tmp_path_factory.mktemp("run") / "one"
     assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
     return folder
+
+
+def computed(name: str, a: int, b: int) -> str:
+    """A worked solution whose first sum is computed where it is above 4."""
+    step = f"<|text|>{name}: {a} + {b} = {a + b}<|endofblock|>"
+    if a + b > 4:
+        step = f"<|code|>{name} = {a} + {b}\nprint({name})<|endofblock|><|execution|>{a + b}<|endofblock|>"
+    return f"{step}<|text|>All: {a + b} + 1 = {a + b + 1}<|endofblock|><|text|>#### {a + b + 1}<|endofblock|>"
+
+
+@pytest.fixture(scope="session")
+def coded_options(tmp_path_factory):
+    """Command-line words that make the quickstart a run of seconds, with code."""
+    source = easy_file(tmp_path_factory.mktemp("coded"), computed)
+    return words_of(SMALL | CODE_FIELDS | {"problems.source": str(source)})
+
+
+@pytest.fixture(scope="session")
+def coded(tmp_path_factory, coded_options):
+    """A finished run with one worker. Tests do not change it."""
+    folder = tmp_path_factory.mktemp("run") / "one"
+    assert main(["run", "--out", str(folder), "--workers", "1", *coded_options]) == 0
+    return folder
+
+
+class Unwatched:
+    """A watcher that shows nothing."""
+
+    def begin(self, stage, unit, tasks, done):
+        pass
+
+    def update(self, task, done, total):
+        pass
+
+    def end(self, stage, seconds, note):
+        pass
+
+    def stop(self):
+        pass

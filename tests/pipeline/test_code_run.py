@@ -17,41 +17,7 @@ from scdpo.pipeline.recipe import load_recipe
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.solutions.code_format import FORMATS
 from scdpo.training.model_files import load_tokenizer
-from tests.pipeline.conftest import SMALL, easy_file, words_of
 from tests.pipeline.test_run import records, same_results
-
-CODE_FIELDS = {
-    "steps.format": "auto",
-    "code.format": "blocks",
-    "model.context": 96,
-    "sampling.max_new_tokens": 60,
-    "evaluation.max_new_tokens": 60,
-    "sandbox.sessions": 40,
-    "sft.epochs": 7,
-}
-
-
-def computed(name: str, a: int, b: int) -> str:
-    """A worked solution whose first sum is computed where it is above 4."""
-    step = f"<|text|>{name}: {a} + {b} = {a + b}<|endofblock|>"
-    if a + b > 4:
-        step = f"<|code|>{name} = {a} + {b}\nprint({name})<|endofblock|><|execution|>{a + b}<|endofblock|>"
-    return f"{step}<|text|>All: {a + b} + 1 = {a + b + 1}<|endofblock|><|text|>#### {a + b + 1}<|endofblock|>"
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory):
-    """Command-line words that make the quickstart a run of seconds, with code."""
-    source = easy_file(tmp_path_factory.mktemp("coded"), computed)
-    return words_of(SMALL | CODE_FIELDS | {"problems.source": str(source)})
-
-
-@pytest.fixture(scope="module")
-def coded(tmp_path_factory, options):
-    """A finished run with one worker. Tests do not change it."""
-    folder = tmp_path_factory.mktemp("run") / "one"
-    assert main(["run", "--out", str(folder), "--workers", "1", *options]) == 0
-    return folder
 
 
 def test_the_model_computes_and_reads_the_output(coded):
@@ -87,13 +53,13 @@ def test_saved_models_stop_where_their_solutions_end(coded):
     assert tokenizer.convert_tokens_to_ids("<|endofmessage|>") in config["eos_token_id"]
 
 
-def test_a_run_may_go_on_without_isolation(coded, tmp_path, options):
+def test_a_run_may_go_on_without_isolation(coded, tmp_path, coded_options):
     """The flag that the error names works on the run that it refused; the recipe says so from then on."""
     folder = tmp_path / "unsafe"
     shutil.copytree(coded, folder)
-    assert main(["run", "--out", str(folder), "--workers", "1", "--unsafe-no-isolation", *options]) == 0
+    assert main(["run", "--out", str(folder), "--workers", "1", "--unsafe-no-isolation", *coded_options]) == 0
     assert RunDirectory.open(folder).recipe.sandbox.unsafe_no_isolation
-    assert main(["run", "--out", str(folder), "--workers", "1", *options]) == 0
+    assert main(["run", "--out", str(folder), "--workers", "1", *coded_options]) == 0
 
 
 def test_step_controlled_pairs_keep_code_with_its_output(coded):
@@ -104,22 +70,22 @@ def test_step_controlled_pairs_keep_code_with_its_output(coded):
     assert behind_code and all(step.text.rstrip().endswith("<|endofblock|>") and step.output for step in behind_code)
 
 
-def test_workers_and_kill_nine_change_nothing(coded, options, tmp_path):
+def test_workers_and_kill_nine_change_nothing(coded, coded_options, tmp_path):
     """Killed while it samples, then continued with two workers: the same bytes of records, the same results."""
     folder = tmp_path / "two"
-    command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *options]
+    command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *coded_options]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while not (folder / "samples.jsonl").exists():
         time.sleep(0.05)
         assert child.poll() is None
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert main(["run", "--out", str(folder), "--workers", "2", *options]) == 0
+    assert main(["run", "--out", str(folder), "--workers", "2", *coded_options]) == 0
     assert records(folder) == records(coded)
     assert same_results(folder, coded)
 
 
-def test_no_session_outlives_a_killed_run(coded, options, tmp_path):
+def test_no_session_outlives_a_killed_run(coded, coded_options, tmp_path):
     folder = tmp_path / "killed"
     shutil.copytree(coded, folder)
     shutil.rmtree(folder / "answers")

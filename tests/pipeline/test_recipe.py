@@ -64,6 +64,8 @@ def test_overrides(overrides, field, value):
         ("[model]\ncontext = 512\n", "sampling.max_new_tokens is 512 and model.context, .*; raise model.context"),
         ("[model]\nheads = 5\n", "model.width is 96, no multiple of twice model.heads, 5"),
         ('[prompt]\ntemplate = "Q:"\n', 'prompt.template has no "{question}"'),
+        ('[ray]\naddress = "quickstart"\n', r'address: input should be "auto" or an address with its port.*quickstart'),
+        ("[ray]\ngpus = 1.5\n", r"gpus: input should be at most 1 or a whole number"),
         ("[training\n", "recipe .*toml: "),
     ],
 )

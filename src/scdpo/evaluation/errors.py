@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scdpo.problems.problem import Problem
@@ -24,7 +24,7 @@ class ErrorBreakdown:
     undecided: dict[str, int]
 
 
-def error_breakdown(problems: Sequence[Problem], solutions: Sequence[Solution]) -> ErrorBreakdown:
+def error_breakdown(problems: Iterable[Problem], solutions: Sequence[Solution]) -> ErrorBreakdown:
     """Where and how a model's solutions go wrong, by the step oracle; the counts stay empty without the problems' facts."""
     wrong = [(p, s) for p, s in zip(problems, solutions, strict=True) if s.verdict.is_wrong]
     found = [first_error(p, [step.text for step in s.steps]) for p, s in wrong if p.facts is not None]

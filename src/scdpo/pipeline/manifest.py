@@ -28,6 +28,7 @@ PACKAGES = (
     "sympy",
     "scipy",
     "landlockpy",
+    "ray",
     "seccompy",
 )
 
@@ -45,7 +46,7 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
             "system": platform.platform(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),
-            "workers": bench.workers.count,
+            "workers": bench.block_workers.described(),
         },
         "seed": run.recipe.run.seed,
         "sandbox_layers": bench.layers or run.manifest().get("sandbox_layers", []),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rich.console import Console
@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 class Watcher(Protocol):
     """What a stage tells of its progress."""
 
-    def begin(self, stage: str, unit: str, tasks: Sequence[tuple[str, int]], done: int) -> None:
+    def begin(self, stage: str, unit: str, tasks: Iterable[tuple[str, int]], done: int) -> None:
         """A stage starts: its tasks with their sizes in `unit`s, `done` of which an earlier session has done."""
 
     def update(self, task: int, done: int, total: int) -> None:
@@ -40,12 +40,18 @@ class ProgressDisplay:
         self.stage, self.began, self.last_line = "", 0.0, 0.0
         self.bars: Progress | None = None
 
-    def begin(self, stage: str, unit: str, tasks: Sequence[tuple[str, int]], done: int) -> None:
+    def begin(self, stage: str, unit: str, tasks: Iterable[tuple[str, int]], done: int) -> None:
         self.stage, self.unit, self.before = stage, unit, done
-        self.totals = [size for _, size in tasks]
-        self.done = [0] * len(tasks)
+        self.made, self.total = done, done
+        self.unsized: set[int] = set()
+        self.running: dict[int, int] = {}
+        names: dict[str, None] = {}
+        for task, (name, size) in enumerate(tasks):
+            names[name] = None
+            self.total += size
+            if not size:
+                self.unsized.add(task)
         self.began = self.last_line = time.monotonic()
-        names = ", ".join(dict.fromkeys(name for name, _ in tasks))
         self.title = self._title(stage)
         if self.console.is_terminal:
             self.bars = Progress(
@@ -62,20 +68,21 @@ class ProgressDisplay:
         else:
             amount = f", {self.total} {unit}" if self.total else ""
             resumed = f", {done} of them done before" if done else ""
-            self.console.print(f"{self.title}: {names}{amount}{resumed}")
-
-    @property
-    def total(self) -> int:
-        return self.before + sum(self.totals)
+            self.console.print(f"{self.title}: {', '.join(names)}{amount}{resumed}")
 
     def update(self, task: int, done: int, total: int) -> None:
-        self.done[task], self.totals[task] = done, total
-        made, now = self.before + sum(self.done), time.monotonic()
+        if task in self.unsized:
+            self.unsized.remove(task)
+            self.total += total
+        self.made += done - self.running.pop(task, 0)
+        if done < total:  # of finished tasks there is nothing to hold
+            self.running[task] = done
+        now = time.monotonic()
         if self.bars is not None:
-            self.bars.update(self.bar, completed=made, total=self.total, left=self._left(now))
+            self.bars.update(self.bar, completed=self.made, total=self.total, left=self._left(now))
         elif now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
-            self.console.print(f"{self.title}: {made} of {self.total} {self.unit}, {self._left(now)}")
+            self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}, {self._left(now)}")
 
     def end(self, stage: str, seconds: float, note: str) -> None:
         self.stop()
@@ -94,10 +101,10 @@ class ProgressDisplay:
 
     def _left(self, now: float) -> str:
         """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""
-        elapsed, made = now - self.began, sum(self.done)
+        elapsed, made = now - self.began, self.made - self.before
         if not made:
             return ""
-        stage_left = elapsed * (sum(self.totals) - made) / made
+        stage_left = elapsed * (self.total - self.made) / made
         stage_whole = elapsed + stage_left
         share_known = sum(SHARES[stage] for stage in (*self.finished, self.stage))
         later = self.stages[self.stages.index(self.stage) + 1 :]

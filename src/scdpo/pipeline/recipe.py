@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from scdpo.engines.settings import EngineSettings
 from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.pipeline.ray_settings import RaySettings
 from scdpo.problems.settings import ProblemSettings
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sandbox.settings import SandboxSettings
@@ -59,6 +60,7 @@ class Recipe(Settings):
     training: PreferenceSettings = PreferenceSettings()
     rft: OptimizerSettings = OptimizerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    ray: RaySettings = RaySettings()
 
     def to_toml(self) -> str:
         """The recipe in full, as a file that gives the same recipe again."""

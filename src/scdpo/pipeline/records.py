@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class BlockRecords:
-    """A file with one JSON object for each of `names`, in their order, committed a block at a time.
+    """A file with one JSON object for each of some names, in their order, committed a block at a time.
 
-    names: what the file is to hold a line for, by the field `key`; block: lines a block.
+    names: what the file is to hold a line for, by the field `key`, asked for anew whenever it is checked, so that they need
+    not be held; count: how many they are; block: lines a block.
     """
 
-    def __init__(self, path: Path, names: list[str], block: int, key: str = "problem") -> None:
-        self.path, self.names, self.block, self.key = path, names, block, key
+    def __init__(self, path: Path, names: Callable[[], Iterable[str]], count: int, block: int, key: str = "problem") -> None:
+        self.path, self.names, self.count, self.block, self.key = path, names, count, block, key
 
     @property
     def blocks(self) -> int:
-        return -(-len(self.names) // self.block)
+        return -(-self.count // self.block)
 
-    def block_names(self, index: int) -> list[str]:
-        """What block `index` is to hold."""
-        return self.names[index * self.block : (index + 1) * self.block]
+    def size(self, index: int) -> int:
+        """How many lines block `index` has."""
+        return min(self.block, self.count - index * self.block)
 
     def repair(self) -> int:
         """Cut off what follows the last whole block (a torn line, a part of a block); returns how many blocks are whole."""
@@ -42,11 +46,11 @@ class BlockRecords:
             return 0, 0
         whole, end, place = 0, 0, 0
         with self.path.open("rb") as file:
-            for number, line in enumerate(file):
-                if number >= len(self.names) or not self._holds(line, self.names[number]):
+            for number, (line, name) in enumerate(zip(file, self.names(), strict=False), start=1):
+                if not self._holds(line, name):
                     break
                 place += len(line)
-                if (number + 1) % self.block == 0 or number + 1 == len(self.names):
+                if number % self.block == 0 or number == self.count:
                     whole, end = whole + 1, place
         return whole, end
 
@@ -74,12 +78,18 @@ class BlockRecords:
     def is_complete(self) -> bool:
         return self._whole()[0] == self.blocks
 
-    def read(self) -> list[dict[str, Any]]:
-        """All records that are there."""
-        if not self.path.exists():
-            return []
-        with self.path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The records that are there, read one at a time."""
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
+
+
+def in_blocks(items: Iterable[T], size: int, first: int = 0) -> Iterator[list[T]]:
+    """The items in blocks of `size`, from block `first` on, of which one is made at a time."""
+    rest = islice(items, first * size, None)
+    while block := list(islice(rest, size)):
+        yield block
 
 
 def write_whole(path: Path, text: str) -> None:

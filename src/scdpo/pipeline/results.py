@@ -31,7 +31,7 @@ TREES_SHOWN = 120
 def collect(run: RunDirectory) -> Result:
     """The figures of a finished run. Pure reading."""
     problems = run.evaluation_problems
-    answers = {name: [Solution.from_json(record) for record in run.answers(name).read()] for name in MODELS}
+    answers = {name: [Solution.from_json(record) for record in run.answers(name)] for name in MODELS}
     right = {name: [solution.verdict.is_correct for solution in solutions] for name, solutions in answers.items()}
     manifest = run.manifest()
     samples, forked = run.read_samples(), run.read_trees()

@@ -18,7 +18,7 @@ from scdpo.errors import RecipeError, RunError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import BlockRecords, write_whole
-from scdpo.problems.jsonl import problem_lines, read_problems
+from scdpo.problems.jsonl import ProblemFile, problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.sampling.arms import ARMS
@@ -27,8 +27,8 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.training.model_files import check_model
 
 MODELS = ("sft", *ARMS)
-UNSAFE = "sandbox.unsafe_no_isolation"
-"""The one field that may change over a run: it says where code may run, and not what comes out."""
+FREE = ("sandbox.unsafe_no_isolation:", "ray.")
+"""What may change over a run: it says where things may run, and not what comes out."""
 
 
 class RunDirectory:
@@ -57,9 +57,7 @@ class RunDirectory:
         """
         folder = Path(path).expanduser()
         if (folder / "recipe.toml").is_file():
-            run = cls.open(folder)
-            run.refuse_changes(overrides, recipe)
-            return run
+            return cls.open(folder).asked_for(overrides, recipe)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
         resolved = load_recipe(recipe or "quickstart", overrides)
@@ -79,25 +77,32 @@ class RunDirectory:
             raise
         return run
 
-    def refuse_changes(self, overrides: Mapping[str, str], recipe: str | None = None) -> None:
-        """Raise RunError, with the difference, where what is asked for is not this run's recipe.
+    def asked_for(self, overrides: Mapping[str, str], recipe: str | None = None) -> RunDirectory:
+        """This run, on the Ray cluster that is asked for now.
 
-        recipe: a name or path; None: this run's own recipe, with the overrides.
+        recipe: a name or path; None: this run's own recipe, with the overrides. Raises RunError, with the difference, where
+        what is asked for is not this run's recipe.
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
         wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
-        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(f"{UNSAFE}:")]
+        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(FREE)]
         if changed:
             raise RunError(
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
+        return RunDirectory(self.path, self.recipe.model_copy(update={"ray": wanted.ray}))
 
     def allow_no_isolation(self) -> None:
         """From now on the run's code may run where a layer of isolation is missing; its recipe says so."""
         sandbox = self.recipe.sandbox.model_copy(update={"unsafe_no_isolation": True})
         self.recipe = self.recipe.model_copy(update={"sandbox": sandbox})
         write_whole(self.path / "recipe.toml", self.recipe.to_toml())
+
+    @property
+    def place(self) -> Path:
+        """The path by which processes with another working directory find the run."""
+        return self.path.absolute()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -112,16 +117,15 @@ class RunDirectory:
     def problem_file(self, split: Split) -> Path:
         return self.path / "problems" / f"{split}.jsonl"
 
-    def problems(self, split: Split) -> list[Problem]:
-        file = self.problem_file(split)
-        return read_problems(file) if file.stat().st_size else []
+    def problems(self, split: Split) -> ProblemFile:
+        return ProblemFile(self.problem_file(split))
 
     @cached_property
-    def pair_problems(self) -> list[Problem]:
+    def pair_problems(self) -> ProblemFile:
         return self.problems("pairs")
 
     @cached_property
-    def evaluation_problems(self) -> list[Problem]:
+    def evaluation_problems(self) -> ProblemFile:
         return self.problems(self.recipe.evaluation.split)
 
     @property
@@ -133,16 +137,16 @@ class RunDirectory:
         return self._blocks("trees.jsonl", self.pair_problems, self.recipe.sampling.block)
 
     def read_samples(self) -> list[ProblemSamples]:
-        return [ProblemSamples.from_json(record) for record in self.samples.read()]
+        return [ProblemSamples.from_json(record) for record in self.samples]
 
     def read_trees(self) -> list[ForkedProblem]:
-        return [ForkedProblem.from_json(record) for record in self.trees.read()]
+        return [ForkedProblem.from_json(record) for record in self.trees]
 
     def answers(self, model: str) -> BlockRecords:
         return self._blocks(f"answers/{model}.jsonl", self.evaluation_problems, self.recipe.evaluation.block)
 
-    def _blocks(self, name: str, problems: list[Problem], block: int) -> BlockRecords:
-        return BlockRecords(self.path / name, [problem.id for problem in problems], block)
+    def _blocks(self, name: str, problems: ProblemFile, block: int) -> BlockRecords:
+        return BlockRecords(self.path / name, problems.ids, len(problems), block)
 
     def model(self, name: str) -> Path:
         return self.path / "models" / name

@@ -5,28 +5,29 @@ A stage knows what it needs of earlier ones and refuses to start without. Order:
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scdpo.errors import RunError
 from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
-from scdpo.pipeline.records import BlockRecords
+from scdpo.pipeline.ray_workers import RayWorkers
+from scdpo.pipeline.records import BlockRecords, in_blocks
 from scdpo.pipeline.run_directory import MODELS, RunDirectory
 from scdpo.pipeline.tasks import answer_task, fork_task, reference_task, sample_task, sft_task, train_task
-from scdpo.pipeline.workers import Workers
+from scdpo.pipeline.workers import CORES, Workers
 from scdpo.sampling.arms import ARMS
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What stages work with: the run, the worker processes, and who watches; of several launched processes, whether this is the
-    one that writes; the layers of the sandbox, for the manifest."""
+    """What stages work with: the run, the workers for trainings, those for blocks of problems, and who watches; of several
+    launched processes, whether this is the one that writes; the layers of the sandbox, for the manifest."""
 
     run: RunDirectory
     workers: Workers
+    block_workers: Workers | RayWorkers
     watcher: Watcher
     is_main: bool = True
     layers: Sequence[str] = ()
@@ -38,7 +39,7 @@ def sft(bench: Bench) -> str:
     if run.model("sft").is_dir():
         return ALREADY_THERE
     bench.watcher.begin("sft", "steps", [("sft", 0)], 0)
-    (facts,) = bench.workers.map(sft_task, [(run.path,)], 1, bench.watcher.update)
+    (facts,) = bench.workers.map(sft_task, [(run.path,)], run.recipe.sft.threads, bench.watcher.update)
     return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}" if facts else "the model as given"
 
 
@@ -46,7 +47,8 @@ def sample(bench: Bench) -> str:
     """Naive samples of the pair problems, block by block."""
     run = bench.run
     need_model(run)
-    tasks = lambda blocks: [(run.path, index) for index in blocks]  # noqa: E731
+    size = run.recipe.sampling.block
+    tasks = lambda first: ((run.place, problems) for problems in in_blocks(run.pair_problems, size, first))  # noqa: E731
     return run_blocks(bench, "sample", run.samples, sample_task, tasks)
 
 
@@ -56,9 +58,12 @@ def fork(bench: Bench) -> str:
     need_model(run)
     if not run.samples.is_complete():
         raise RunError(f"{run.path} has not all its naive samples yet; run: scdpo sample {run.path}")
-    samples = run.samples.read()
     size = run.recipe.sampling.block
-    tasks = lambda blocks: [(run.path, i, samples[i * size : (i + 1) * size]) for i in blocks]  # noqa: E731
+
+    def tasks(first: int) -> Iterator[tuple]:
+        blocks = (in_blocks(records, size, first) for records in (run.pair_problems, run.samples))
+        return ((run.place, *block) for block in zip(*blocks, strict=True))
+
     return run_blocks(bench, "fork", run.trees, fork_task, tasks)
 
 
@@ -74,11 +79,11 @@ def train(bench: Bench) -> str:
     threads = max(run.recipe.training.threads or CORES, run.recipe.rft.threads or CORES)
     if owed != ["rft"]:
         bench.watcher.begin("train", "micro-batches", [("reference log-probs", 0)], 0)
-        list(bench.workers.map(reference_task, [(run.path,)], 1, bench.watcher.update))
+        list(bench.workers.map(reference_task, [(run.path,)], run.recipe.training.threads, bench.watcher.update))
         bench.watcher.stop()
     bench.watcher.begin("train", "steps", [(arm, 0) for arm in owed], 0)
     tasks = [(run.path, arm) for arm in owed]
-    trained = list(bench.workers.map(train_task, tasks, max(1, CORES // threads), bench.watcher.update))
+    trained = list(bench.workers.map(train_task, tasks, threads, bench.watcher.update))
     notes = {facts["note"] for facts in trained if "note" in facts}
     return "; ".join([", ".join(owed), *notes])
 
@@ -90,17 +95,19 @@ def evaluate(bench: Bench) -> str:
     if missing:
         raise RunError(f"{run.path} has no model {', '.join(missing)} yet; run: scdpo train {run.path}")
     (run.path / "answers").mkdir(exist_ok=True)
-    owed = [(model, index) for model in MODELS for index in range(run.answers(model).repair(), run.answers(model).blocks)]
-    whole = len(MODELS) * len(run.evaluation_problems)
-    sizes = [(model, len(run.answers(model).block_names(index))) for model, index in owed]
-    if not owed:
+    answers = {model: run.answers(model) for model in MODELS}
+    first = {model: answers[model].repair() for model in MODELS}
+    owed = lambda: ((model, index) for model in MODELS for index in range(first[model], answers[model].blocks))  # noqa: E731
+    if not any(owed()):
         return ALREADY_THERE
-    bench.watcher.begin("evaluate", "answers", sizes, whole - sum(size for _, size in sizes))
-    tasks = [(run.path, model, index) for model, index in owed]
-    results = bench.workers.map(answer_task, tasks, at_once(run), bench.watcher.update)
-    for (model, _), records in zip(owed, results, strict=True):
-        run.answers(model).append(records)
-    return f"{len(MODELS)} models on {len(run.evaluation_problems)} {run.recipe.evaluation.split} problems"
+    problems, settings = run.evaluation_problems, run.recipe.evaluation
+    done = sum(min(first[model] * settings.block, len(problems)) for model in MODELS)
+    bench.watcher.begin("evaluate", "answers", ((model, answers[model].size(index)) for model, index in owed()), done)
+    tasks = ((run.place, model, block) for model in MODELS for block in in_blocks(problems, settings.block, first[model]))
+    results = bench.block_workers.map(answer_task, tasks, run.recipe.engine.threads, bench.watcher.update)
+    for (model, _), records in zip(owed(), results, strict=True):
+        answers[model].append(records)
+    return f"{len(MODELS)} models on {len(problems)} {settings.split} problems"
 
 
 def report(bench: Bench) -> str:
@@ -123,7 +130,6 @@ STAGES: dict[str, Callable[[Bench], str]] = {
     "evaluate": evaluate,
     "report": report,
 }
-CORES = os.cpu_count() or 1
 ALREADY_THERE = "already there"
 
 
@@ -147,23 +153,17 @@ def run_blocks(
     stage: str,
     records: BlockRecords,
     function: Callable[..., list],
-    tasks: Callable[[Sequence[int]], list[tuple]],
+    tasks: Callable[[int], Iterable[tuple]],
 ) -> str:
-    """The blocks that `records` still owe, each committed whole and in order."""
+    """The blocks that `records` still owe, each committed whole and in order. tasks: those from a block on."""
     first = records.repair()
     owed = range(first, records.blocks)
     if not owed:
         return ALREADY_THERE
-    sizes = [(stage, len(records.block_names(index))) for index in owed]
-    bench.watcher.begin(stage, "problems", sizes, first * records.block)
-    for block in bench.workers.map(function, tasks(owed), at_once(bench.run), bench.watcher.update):
+    bench.watcher.begin(stage, "problems", ((stage, records.size(index)) for index in owed), first * records.block)
+    for block in bench.block_workers.map(function, tasks(first), bench.run.recipe.engine.threads, bench.watcher.update):
         records.append(block)
-    return f"{len(records.names)} problems"
-
-
-def at_once(run: RunDirectory) -> int:
-    """How many workers the engine's threads leave room for."""
-    return max(1, CORES // run.recipe.engine.threads)
+    return f"{records.count} problems"
 
 
 def need_model(run: RunDirectory) -> None:

@@ -99,30 +99,24 @@ def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRu
     )
 
 
-def of_block(problems: Sequence[Problem], block: int, index: int) -> list[Problem]:
-    return list(problems[index * block : (index + 1) * block])
-
-
-def sample_task(path: Path, index: int, report: Report) -> list[Record]:
+def sample_task(path: Path, problems: Sequence[Problem], report: Report) -> list[Record]:
     """The naive samples of one block."""
     run = open_run(path)
     recipe = run.recipe
     use_threads(recipe.engine.threads)
     engine, codec = load_engine(path, "sft")
-    problems = of_block(run.pair_problems, recipe.sampling.block, index)
     rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     records = sample_block(problems, engine, rules, recipe.sampling, recipe.engine.rows, hear, load_sandbox(path))
     return [record.to_json() for record in records]
 
 
-def fork_task(path: Path, index: int, samples: Sequence[Record], report: Report) -> list[Record]:
+def fork_task(path: Path, problems: Sequence[Problem], samples: Sequence[Record], report: Report) -> list[Record]:
     """The forks of one block, from its naive samples."""
     run = open_run(path)
     recipe = run.recipe
     use_threads(recipe.engine.threads)
     engine, codec = load_engine(path, "sft")
-    problems = of_block(run.pair_problems, recipe.sampling.block, index)
     rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
     drawn = [ProblemSamples.from_json(record) for record in samples]
     hear = lambda done: report(done, len(problems))  # noqa: E731
@@ -131,13 +125,12 @@ def fork_task(path: Path, index: int, samples: Sequence[Record], report: Report)
     return [record.to_json() for record in records]
 
 
-def answer_task(path: Path, model: str, index: int, report: Report) -> list[Record]:
+def answer_task(path: Path, model: str, problems: Sequence[Problem], report: Report) -> list[Record]:
     """One model's greedy solutions of one block."""
     run = open_run(path)
     recipe = run.recipe
     use_threads(recipe.engine.threads)
     engine, codec = load_engine(path, model)
-    problems = of_block(run.evaluation_problems, recipe.evaluation.block, index)
     rules = rules_of(run, codec, recipe.evaluation.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     solutions = answer_block(problems, engine, rules, recipe.engine.rows, hear, load_sandbox(path))

@@ -9,15 +9,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from typing import Any
 
 from scdpo.errors import RunError
 
 Report = Callable[[int, int, int], None]
 """Called with (task, done, total)."""
+
+CORES = os.cpu_count() or 1
+AHEAD = 2
+"""How many tasks are in hand for each that runs: those that run, and finished ones that wait for an earlier one."""
 
 _events: Any = None
 
@@ -41,31 +47,38 @@ class Workers:
             self.events.put(None)
             self.listener.join()
 
-    def map(
-        self, function: Callable[..., Any], tasks: Sequence[tuple], at_once: int, report: Report = lambda *event: None
-    ) -> Iterator[Any]:
-        """function(*task, report=...) for every task, at most `at_once` at a time; yields the results in order.
+    def described(self) -> int:
+        """For the manifest."""
+        return self.count
 
+    def map(
+        self, function: Callable[..., Any], tasks: Iterable[tuple], threads: int, report: Report = lambda *event: None
+    ) -> Iterator[Any]:
+        """function(*task, report=...) for every task; yields the results in order. Tasks are taken as there is room for them.
+
+        threads: processor threads of a task, 0 for all; the cores that they leave decide how many run at once.
         Raises RunError where a worker process dies.
         """
-        at_once = min(at_once, self.count)
-        if at_once <= 1 or len(tasks) <= 1:
+        at_once = min(CORES // (threads or CORES), self.count)
+        tasks = iter(tasks)
+        first = list(islice(tasks, 2))
+        tasks = chain(first, tasks)
+        if at_once <= 1 or len(first) <= 1:
             for index, task in enumerate(tasks):
                 yield function(*task, report=lambda done, total, index=index: report(index, done, total))
             return
         pool = self._start(report)
-        futures: list[Future] = []
-        given = 0
+        window: deque[Future] = deque()
         try:
             for index, task in enumerate(tasks):
-                while len(busy := [future for future in futures if not future.done()]) >= at_once:
-                    wait(busy, return_when=FIRST_COMPLETED)
-                    while given < len(futures) and futures[given].done():
-                        yield futures[given].result()
-                        given += 1
-                futures.append(pool.submit(_call, function, task, index))
-            for future in futures[given:]:
-                yield future.result()
+                while len(busy := [f for f in window if not f.done()]) >= at_once or len(window) >= AHEAD * at_once:
+                    if window[0].done():
+                        yield window.popleft().result()
+                    else:
+                        wait(busy, return_when=FIRST_COMPLETED)
+                window.append(pool.submit(_call, function, task, index))
+            while window:
+                yield window.popleft().result()
         except BrokenProcessPool as error:
             raise RunError(
                 "a worker process died (out of memory?); run the same command again to continue, with fewer --workers"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,31 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import are_facts
 
 
-def read_problems(path: str | Path) -> list[Problem]:
-    """The problems of a file that `problem_lines` wrote. Raises ProblemError with file and line for what is none."""
-    problems = []
-    for line in read_json_lines(path):
-        if line.record is None:
-            raise ProblemError(f"{line.where}: {line.flaw}")
-        problems.append(parse_problem(line.record, line.where, f"line-{line.number}"))
-    return problems
+class ProblemFile:
+    """The problems of a file that `problem_lines` wrote, read anew whenever they are asked for, so that none is held.
+
+    Iterating raises ProblemError with file and line for what is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[Problem]:
+        for line in read_json_lines(self.path):
+            if line.record is None:
+                raise ProblemError(f"{line.where}: {line.flaw}")
+            yield parse_problem(line.record, line.where, f"line-{line.number}")
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        with self.path.open("rb") as file:
+            return sum(not line.isspace() for line in file)
+
+    def ids(self) -> Iterator[str]:
+        return (problem.id for problem in self)
 
 
 def parse_problem(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:

@@ -1,0 +1,63 @@
+"""What sample, fork and evaluate hold does not grow with the number of problems."""
+
+import gc
+import tracemalloc
+
+import pytest
+
+from scdpo.pipeline import stages
+from scdpo.pipeline.recipe import build_recipe
+from scdpo.pipeline.run_directory import MODELS, RunDirectory
+from scdpo.pipeline.stages import Bench
+from scdpo.pipeline.workers import Workers
+from scdpo.problems.jsonl import problem_lines
+from scdpo.problems.problem import Problem
+from tests.pipeline.conftest import Unwatched
+
+LETTERS = 4000
+"""Of a problem, and of each record: a hundred problems held would be 400 kB."""
+
+
+def answered(path, *given, report):
+    """Stands for a stage's task: a record of some kilobytes for each problem of the block."""
+    problems = given[-1] if isinstance(given[0], str) else given[0]
+    report(len(problems), len(problems))
+    return [{"problem": problem.id, "text": "y" * LETTERS} for problem in problems]
+
+
+def run_of(folder, count):
+    """A run with `count` problems a stage and folders for models."""
+    run = RunDirectory(folder, build_recipe({"sampling": {"block": 4}, "evaluation": {"block": 4}}, "made", {}))
+    for place in ("problems", *(f"models/{model}" for model in MODELS)):
+        (folder / place).mkdir(parents=True)
+    lines = problem_lines(Problem(f"p{n}", f"{n} " + "x" * LETTERS, "1") for n in range(count))
+    for split in ("pairs", run.recipe.evaluation.split):
+        run.problem_file(split).write_text(lines)
+    return run
+
+
+def peak(folder, count, workers):
+    """The most that the three stages hold at once in this process, in bytes."""
+    run = run_of(folder, count)
+    with Workers(workers) as processes:
+        tracemalloc.start()
+        for stage in (stages.sample, stages.fork, stages.evaluate):
+            stage(Bench(run, processes, processes, Unwatched()))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    wanted = [f"p{n}" for n in range(count)]
+    files = (run.samples, run.trees, *(run.answers(model) for model in MODELS))
+    assert all([record["problem"] for record in file] == wanted for file in files)
+    return most
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ten_times_the_problems_take_no_more_memory(tmp_path, monkeypatch, workers):
+    for task in ("sample_task", "fork_task", "answer_task"):
+        monkeypatch.setattr(stages, task, answered)
+    monkeypatch.setattr("scdpo.pipeline.workers.CORES", 2)
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    peak(tmp_path / "warm", 8, workers)
+    gc.collect()
+    few, many = (peak(tmp_path / str(count), count, workers) for count in (40, 400))
+    assert many - few < 100 * LETTERS, f"{few} bytes for 40 problems, {many} for 400"
