@@ -168,6 +168,12 @@ def test_the_only_address_dies_and_returns(serve, connect, caplog):
     assert len(caplog.records) == 1
 
 
+def test_rests_grow(monkeypatch):
+    """0.5 s, doubled each time, at most 30 s, for a server that is away for days too."""
+    monkeypatch.undo()
+    assert [addresses.rest_after(failures) for failures in (0, 1, 2, 5, 6, 5000)] == [0.5, 1, 2, 16, 30, 30]
+
+
 def test_patience_ends(serve, connect):
     """Nobody answers any more: an error that says how to go on; the engine is as new once a server is back."""
     server = serve(trouble=lambda number: "drop" if number > 3 else None)
@@ -252,7 +258,7 @@ def test_a_closed_engine_leaves_no_thread(serve, connect):
     before = threading.active_count()
     engine = connect(serve())
     engine.close()
-    wait_until(lambda: not any(thread.name == "scdpo-server-engine" for thread in threading.enumerate()))
+    wait_until(no_engine_runs)
     assert threading.active_count() <= before + 1  # the stand-in's own
 
 
@@ -261,11 +267,9 @@ def test_an_engine_that_is_dropped_ends_in_silence(serve, caplog):
     dead, ours = serve(), serve()
     dead.stop()
     engine = ServerEngine(ServerSettings(addresses=(dead.address, ours.address)), "sft", MARKS, 64)
-    loop = engine.loop
     del engine
     gc.collect()
-    wait_until(lambda: not loop.is_running())
-    del loop
+    wait_until(no_engine_runs)
     gc.collect()
     assert not caplog.records
 
@@ -314,6 +318,11 @@ def test_a_run_opens_its_server(serve, story_codec, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ModelError, match=r'pip install "scdpo\[server\]"'):
         open_engine(settings, tmp_path / "scdpo", story_codec, 256)
+
+
+def no_engine_runs() -> bool:
+    gc.collect()  # engines that failed to open
+    return not any(thread.name == "scdpo-server-engine" for thread in threading.enumerate())
 
 
 def wait_until(holds, seconds: float = 5.0) -> None:
