@@ -144,7 +144,7 @@ def test_an_address_that_dies_and_returns(serve, connect):
     """Two addresses: one dies in the middle, the other goes on alone, the first comes back and is asked again."""
     first, second = serve(pause=0.005), serve(pause=0.005)
     engine = connect(first, second, in_flight=2)
-    threading.Timer(0.1, first.stop).start()
+    die_at(first, 8)
     assert run(engine, REQUESTS) == WHOLE
     asked = len(first.bodies)
     assert 0 < asked < len(second.bodies)
@@ -158,8 +158,7 @@ def test_the_only_address_dies_and_returns(serve, connect, caplog):
     """Nobody answers for a while: it is said once, and all requests are answered in the end."""
     server = serve(pause=0.005)
     engine = connect(server, in_flight=4)
-    threading.Timer(0.1, server.stop).start()
-    threading.Timer(0.6, server.start).start()
+    die_at(server, 20, back_after=0.5)
     with caplog.at_level(logging.WARNING):
         assert run(engine, REQUESTS) == WHOLE
     assert [record.message for record in caplog.records if "no server answers" in record.message] == [
@@ -318,6 +317,18 @@ def test_a_run_opens_its_server(serve, story_codec, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ModelError, match=r'pip install "scdpo\[server\]"'):
         open_engine(settings, tmp_path / "scdpo", story_codec, 256)
+
+
+def die_at(server: StandIn, number: int, back_after: float | None = None) -> None:
+    """Let the server die under its request of that number, and come back after so many seconds."""
+
+    def trouble(asked: int) -> None:
+        if asked == number:
+            server.stop()
+            if back_after is not None:
+                threading.Timer(back_after, server.start).start()
+
+    server.trouble = trouble
 
 
 def no_engine_runs() -> bool:
