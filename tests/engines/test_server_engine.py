@@ -144,7 +144,7 @@ def test_an_address_that_dies_and_returns(serve, connect):
     """Two addresses: one dies in the middle, the other goes on alone, the first comes back and is asked again."""
     first, second = serve(pause=0.005), serve(pause=0.005)
     engine = connect(first, second, in_flight=2)
-    threading.Timer(0.1, first.stop).start()
+    die_at(first, 8)
     assert run(engine, REQUESTS) == WHOLE
     asked = len(first.bodies)
     assert 0 < asked < len(second.bodies)
@@ -158,14 +158,19 @@ def test_the_only_address_dies_and_returns(serve, connect, caplog):
     """Nobody answers for a while: it is said once, and all requests are answered in the end."""
     server = serve(pause=0.005)
     engine = connect(server, in_flight=4)
-    threading.Timer(0.1, server.stop).start()
-    threading.Timer(0.6, server.start).start()
+    die_at(server, 20, back_after=0.5)
     with caplog.at_level(logging.WARNING):
         assert run(engine, REQUESTS) == WHOLE
     assert [record.message for record in caplog.records if "no server answers" in record.message] == [
         record.message for record in caplog.records
     ]
     assert len(caplog.records) == 1
+
+
+def test_rests_grow(monkeypatch):
+    """0.5 s, doubled each time, at most 30 s, for a server that is away for days too."""
+    monkeypatch.undo()
+    assert [addresses.rest_after(failures) for failures in (0, 1, 2, 5, 6, 5000)] == [0.5, 1, 2, 16, 30, 30]
 
 
 def test_patience_ends(serve, connect):
@@ -252,7 +257,7 @@ def test_a_closed_engine_leaves_no_thread(serve, connect):
     before = threading.active_count()
     engine = connect(serve())
     engine.close()
-    wait_until(lambda: not any(thread.name == "scdpo-server-engine" for thread in threading.enumerate()))
+    wait_until(no_engine_runs)
     assert threading.active_count() <= before + 1  # the stand-in's own
 
 
@@ -261,11 +266,9 @@ def test_an_engine_that_is_dropped_ends_in_silence(serve, caplog):
     dead, ours = serve(), serve()
     dead.stop()
     engine = ServerEngine(ServerSettings(addresses=(dead.address, ours.address)), "sft", MARKS, 64)
-    loops = [engine.loop]
     del engine
     gc.collect()
-    wait_until(lambda: not loops[0].is_running())
-    loops.clear()
+    wait_until(no_engine_runs)
     gc.collect()
     assert not caplog.records
 
@@ -314,6 +317,23 @@ def test_a_run_opens_its_server(serve, story_codec, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ModelError, match=r'pip install "scdpo\[server\]"'):
         open_engine(settings, tmp_path / "scdpo", story_codec, 256)
+
+
+def die_at(server: StandIn, number: int, back_after: float | None = None) -> None:
+    """Let the server die under its request of that number, and come back after so many seconds."""
+
+    def trouble(asked: int) -> None:
+        if asked == number:
+            server.stop()
+            if back_after is not None:
+                threading.Timer(back_after, server.start).start()
+
+    server.trouble = trouble
+
+
+def no_engine_runs() -> bool:
+    gc.collect()  # engines that failed to open
+    return not any(thread.name == "scdpo-server-engine" for thread in threading.enumerate())
 
 
 def wait_until(holds, seconds: float = 5.0) -> None:

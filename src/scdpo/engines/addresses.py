@@ -82,7 +82,7 @@ class Addresses:
             if models is None:
                 self._rest(address, "no answer")
             elif not address.alive:
-                LOG.warning('%s serves %s, not "%s"; it is not asked', address.url, ", ".join(models), self.model)
+                LOG.info('%s serves %s, not "%s"; it is not asked', address.url, ", ".join(models), self.model)
 
     async def close(self) -> None:
         for task in self.revivals.values():
@@ -163,7 +163,7 @@ class Addresses:
         """Try a resting address, ever more seldom, until it serves the model again."""
         tries = 0
         while not address.alive:
-            await asyncio.sleep(min(FIRST_REST * 2**address.failures, LONGEST_REST) * random.uniform(0.75, 1.25))
+            await asyncio.sleep(rest_after(address.failures) * random.uniform(0.75, 1.25))
             address.failures += 1
             tries += 1
             try:
@@ -216,6 +216,11 @@ class Addresses:
     async def _notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()
+
+
+def rest_after(failures: int) -> float:
+    """Seconds that an address rests that failed so often before."""
+    return min(FIRST_REST * 2 ** min(failures, 20), LONGEST_REST)
 
 
 def message(response: httpx.Response) -> str:
