@@ -286,17 +286,17 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from scdpo.pipeline.isolation import sandbox_layers
     from scdpo.pipeline.progress import ProgressDisplay
     from scdpo.pipeline.ray_workers import RayWorkers
+    from scdpo.pipeline.rounds import named
     from scdpo.pipeline.run_directory import RunDirectory
-    from scdpo.pipeline.stages import STAGES, Bench, run_stage
+    from scdpo.pipeline.stages import Bench, run_stage
     from scdpo.pipeline.tasks import forget
+    from scdpo.pipeline.turns import all_turns, turns_of
     from scdpo.pipeline.workers import Workers
 
     if known.command == "run":
-        stages = list(STAGES)
         folder = known.out or str(Path("runs") / Path(known.recipe or "quickstart").name.removesuffix(".toml"))
         run = RunDirectory.prepare(folder, known.recipe, overrides)
     else:
-        stages = [known.command]
         if known.command == "sft" and rank == 0:
             run = RunDirectory.prepare(known.dir, known.recipe, overrides)
         if processes > 1:
@@ -308,20 +308,22 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if getattr(known, "unsafe_no_isolation", False):
         run.allow_no_isolation()
     forget()
+    turns = all_turns(run) if known.command == "run" else turns_of(run, known.command)
     console.print(f"run directory: {run.path}")
-    layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stages) else []
+    layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []
     if any(layer.startswith("MISSING") for layer in layers):
         console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")
     count = 1 if processes > 1 else known.workers or os.cpu_count() or 1
-    on_ray = run.recipe.ray.address and BLOCKWISE.intersection(stages)
+    on_ray = run.recipe.ray.address and BLOCKWISE.intersection(stage for stage, _ in turns)
     with (
         run.locked() if rank == 0 else contextlib.nullcontext(),
         Workers(count) as workers,
         RayWorkers(run.recipe.ray, run.path / "recipe.toml") if on_ray else contextlib.nullcontext(workers) as block_workers,
     ):
-        bench = Bench(run, workers, block_workers, ProgressDisplay(console, stages), rank == 0, layers)
-        for stage in stages:
-            run_stage(bench, stage)
+        display = ProgressDisplay(console, [named(stage, current.number) for stage, current in turns])
+        bench = Bench(run, workers, block_workers, display, rank == 0, layers)
+        for stage, current in turns:
+            run_stage(bench, stage, current)
     return 0
 
 

@@ -23,7 +23,7 @@ from tests.pipeline.test_run import records, same_results
 def test_the_model_computes_and_reads_the_output(coded):
     """Right answers with code in them: what was executed is what the sandbox printed, and it carries no mark of the model's."""
     run = RunDirectory.open(coded)
-    samples = [sample for record in run.read_samples() for sample in record.samples]
+    samples = [sample for record in run.round(1).read_samples() for sample in record.samples]
     banned = run.recipe.sampling.banned
     computed = [s for s in samples if is_preferred(s, banned) and any(step.output for step in s.steps)]
     assert len(computed) > 5
@@ -64,7 +64,7 @@ def test_a_run_may_go_on_without_isolation(coded, tmp_path, coded_options):
 
 def test_step_controlled_pairs_keep_code_with_its_output(coded):
     """Forks after a computed step exist; the kept part ends behind the output, and nothing given counts in the loss."""
-    trees = [record.tree for record in RunDirectory.open(coded).read_trees() if record.tree]
+    trees = [record.tree for record in RunDirectory.open(coded).round(1).read_trees() if record.tree]
     forks = [(tree, branch) for tree in trees for branch in tree.branches if branch.is_step_controlled]
     behind_code = [kept[-1] for tree, branch in forks if (kept := tree.kept(branch))[-1].kind == "code"]
     assert behind_code and all(step.text.rstrip().endswith("<|endofblock|>") and step.output for step in behind_code)
@@ -146,7 +146,7 @@ def test_output_loss_reaches_the_rows(coded):
     from scdpo.training.train import rows_of
 
     run = RunDirectory.open(coded)
-    trees = [record.tree for record in run.read_trees() if record.tree]
+    trees = [record.tree for record in run.round(1).read_trees() if record.tree]
     codec = run_codec(run)
     counted = []
     for counts in (False, True):

@@ -39,7 +39,7 @@ def ready(finished, small_options, tmp_path):
         run = RunDirectory.prepare(tmp_path / name, None, overrides)
         for record in ("samples.jsonl", "trees.jsonl"):
             shutil.copy(finished / record, run.path)
-        shutil.copytree(finished / "models" / "sft", run.model("sft"))
+        shutil.copytree(finished / "models" / "sft", run.round(1).model("sft"))
         return run
 
     return make
@@ -65,12 +65,12 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("run directory") == 1, "one process speaks"
     assert cached(one) == cached(two), "each pair's reference log-probs once, whoever computed them"
-    before = weights(one.model("sft"))
+    before = weights(one.round(1).model("sft"))
     for arm in ARMS:
-        first, second = weights(one.model(arm)), weights(two.model(arm))
+        first, second = weights(one.round(1).model(arm)), weights(two.round(1).model(arm))
         moved = max((first[name] - before[name]).abs().max().item() for name in first)
         assert same(first, second, tolerance=0.02 * moved), arm
-        logs = [[json.loads(line) for line in run.log(arm).read_text().splitlines()] for run in (one, two)]
+        logs = [[json.loads(line) for line in run.round(1).log(arm).read_text().splitlines()] for run in (one, two)]
         assert [entry.keys() for entry in logs[0]] == [entry.keys() for entry in logs[1]]
         for entry, other in zip(*logs, strict=True):
             assert entry.get("loss") == pytest.approx(other.get("loss"), abs=2e-3)

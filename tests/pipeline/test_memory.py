@@ -7,7 +7,8 @@ import pytest
 
 from scdpo.pipeline import stages
 from scdpo.pipeline.recipe import build_recipe
-from scdpo.pipeline.run_directory import MODELS, RunDirectory
+from scdpo.pipeline.rounds import MODELS
+from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.stages import Bench
 from scdpo.pipeline.workers import Workers
 from scdpo.problems.jsonl import problem_lines
@@ -20,7 +21,7 @@ LETTERS = 4000
 
 def answered(path, *given, report):
     """Stands for a stage's task: a record of some kilobytes for each problem of the block."""
-    problems = given[-1] if isinstance(given[0], str) else given[0]
+    problems = next(part for part in given if isinstance(part, list))
     report(len(problems), len(problems))
     return [{"problem": problem.id, "text": "y" * LETTERS} for problem in problems]
 
@@ -42,11 +43,12 @@ def peak(folder, count, workers):
     with Workers(workers) as processes:
         tracemalloc.start()
         for stage in (stages.sample, stages.fork, stages.evaluate):
-            stage(Bench(run, processes, processes, Unwatched()))
+            stage(Bench(run, processes, processes, Unwatched()), run.round(1))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     wanted = [f"p{n}" for n in range(count)]
-    files = (run.samples, run.trees, *(run.answers(model) for model in MODELS))
+    first = run.round(1)
+    files = (first.samples, first.trees, *(first.answers(model) for model in MODELS))
     assert all([record["problem"] for record in file] == wanted for file in files)
     return most
 

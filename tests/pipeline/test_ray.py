@@ -72,14 +72,14 @@ def test_code_on_ray_gives_the_same_bytes(cluster, coded, tmp_path):
     assert (folder / "samples.jsonl").read_bytes() == (coded / "samples.jsonl").read_bytes()
 
 
-def slow_sample(path, problems, report):
+def slow_sample(path, number, problems, report):
     """Sampling that takes three seconds a block after it began to tell."""
 
     def tell(done, total):
         report(done, total)
         time.sleep(0.3)
 
-    return sample_task(path, problems, tell)
+    return sample_task(path, number, problems, tell)
 
 
 class Watch(Unwatched):
@@ -111,11 +111,11 @@ def test_nodes_that_are_killed_lose_nothing(cluster, finished, tmp_path, monkeyp
     watch = Watch(({0, 1}, lambda: cluster.remove_node(one, allow_graceful=False)), ({2}, replace_the_other))
     settings = RaySettings(address=cluster.address)
     with Workers(1) as workers, RayWorkers(settings, run.path / "recipe.toml") as actors:
-        stages.sample(Bench(run, workers, actors, watch))
+        stages.sample(Bench(run, workers, actors, watch), run.round(1))
         assert actors.described()["lost"] == 2, "both nodes had an actor at work"
         assert actors.described()["nodes"] == 3
     assert not watch.deeds
-    assert run.samples.path.read_bytes() == (finished / "samples.jsonl").read_bytes()
+    assert run.round(1).samples.path.read_bytes() == (finished / "samples.jsonl").read_bytes()
 
 
 def fail(number, report):

@@ -13,8 +13,8 @@ import pytest
 
 from scdpo.cli import main
 from scdpo.grading.grade import grade
+from scdpo.pipeline.rounds import MODELS
 from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.stages import MODELS
 from scdpo.sampling.arms import ARMS
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
@@ -91,7 +91,7 @@ def test_a_step_controlled_record_is_what_the_paper_says(finished):
     run = RunDirectory.open(finished)
     codec = Codec(load_tokenizer(finished / "models" / "sft"))
     answers = {problem.id: problem.answer for problem in run.pair_problems}
-    trees = [record.tree for record in run.read_trees() if record.tree]
+    trees = [record.tree for record in run.round(1).read_trees() if record.tree]
     controlled = [(tree, branch) for tree in trees for branch in tree.branches if branch.is_step_controlled]
     assert controlled
     for tree, branch in controlled:

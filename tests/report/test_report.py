@@ -10,7 +10,7 @@ from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
 from scdpo.report.page import html_page, script_json
-from scdpo.report.result import DIFFERENCES, LABELS, Result, TreeView
+from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
 
 HOSTILE = "</script><script>alert(1)</script> <b> $title & é"
 
@@ -73,6 +73,23 @@ def test_words_follow_the_intervals(result):
         assert "not resolved" in text
         assert "SCDPO is better than DPO" not in text
         assert "9 naive + 6 step-controlled pairs" in text
+
+
+def test_rounds_are_told_where_there_are_several(result):
+    """A round is called better than the one before only where the interval says so; one round is not spoken of."""
+    sft, once, twice = ([n % 10 < tens for n in range(200)] for tens in (7, 8, 8))
+    pairs, sampled = {"naive": 9, "step_controlled": 6, "total": 15}, wilson(120, 200)
+    rounds = [
+        RoundFigures(1, wilson(160, 200), paired_difference(sft, once), paired_difference(sft, once), pairs, sampled),
+        RoundFigures(2, wilson(160, 200), paired_difference(once, twice), paired_difference(sft, twice), pairs, sampled),
+    ]
+    for page in (tables, markdown_page, html_page):
+        text = page(replace(result, rounds=rounds))
+        assert "better than SFT" in text
+        assert "better than round 1" not in text
+        assert text.count("9 naive + 6 step-controlled") >= 2
+        assert "Sampled:" in text and "Sampled:" not in page(result)
+    assert "Round 2 against the one before: +0.0 [" in markdown_page(replace(result, rounds=rounds))
 
 
 def test_without_an_oracle_nothing_is_said_of_steps(result):

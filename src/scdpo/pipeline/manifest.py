@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from scdpo.pipeline.rounds import named
+
 if TYPE_CHECKING:
     from scdpo.pipeline.stages import Bench
 
@@ -38,7 +40,12 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
     from scdpo.training.model_files import fingerprint
 
     run = bench.run
-    models = sorted((run.path / "models").glob("*")) if (run.path / "models").is_dir() else []
+    models = {
+        named(folder.name, current.number): folder
+        for current in run.rounds
+        for folder in sorted((current.path / "models").glob("*"))
+        if folder.is_dir() and "." not in folder.name
+    }
     return {
         "packages": versions(),
         "machine": {
@@ -50,7 +57,7 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
         },
         "seed": run.recipe.run.seed,
         "sandbox_layers": bench.layers or run.manifest().get("sandbox_layers", []),
-        "fingerprints": {folder.name: fingerprint(folder) for folder in models if "." not in folder.name and folder.is_dir()},
+        "fingerprints": {name: fingerprint(folder) for name, folder in models.items()},
     }
 
 

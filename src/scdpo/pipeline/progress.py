@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 # The stages' shares of a run's time, as measured on the quickstart (docs/quickstart.md); they weigh the estimate.
 SHARES = {"sft": 28, "sample": 20, "fork": 14, "train": 28, "evaluate": 8, "report": 2}
+# In later rounds, which draw no samples for equal data, and train and evaluate one model.
+LATER_SHARES = SHARES | {"fork": 10, "train": 12, "evaluate": 2}
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -97,7 +99,8 @@ class ProgressDisplay:
             self.bars = None
 
     def _title(self, stage: str) -> str:
-        return f"{self.stages.index(stage) + 1}/{len(self.stages)} {stage}"
+        name, _, number = stage.partition(".")
+        return f"{self.stages.index(stage) + 1}/{len(self.stages)} {name}" + (f", round {number}" if number else "")
 
     def _left(self, now: float) -> str:
         """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""
@@ -106,11 +109,17 @@ class ProgressDisplay:
             return ""
         stage_left = elapsed * (self.total - self.made) / made
         stage_whole = elapsed + stage_left
-        share_known = sum(SHARES[stage] for stage in (*self.finished, self.stage))
+        share_known = sum(map(_share, (*self.finished, self.stage)))
         later = self.stages[self.stages.index(self.stage) + 1 :]
-        rest = (self.spent + stage_whole) / share_known * sum(SHARES[stage] for stage in later)
+        rest = (self.spent + stage_whole) / share_known * sum(map(_share, later))
         everything = f", about {_duration(stage_left + rest)} in all" if later else ""
         return f"about {_duration(stage_left)} left{everything}"
+
+
+def _share(stage: str) -> int:
+    """A stage's share by its name in the manifest: "sample", and "sample.2" in round 2."""
+    name, _, number = stage.partition(".")
+    return (LATER_SHARES if number else SHARES)[name]
 
 
 def _duration(seconds: float) -> str:

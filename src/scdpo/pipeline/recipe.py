@@ -34,6 +34,10 @@ class RunSettings(Settings):
     """Every random choice of the run derives from it."""
     preset: Literal["", "paper-scripts"] = ""
     """paper-scripts: fields that are not set take the values of the authors' released scripts (docs/code.md)."""
+    rounds: int = Field(1, ge=1)
+    """How often to sample, fork and train: each round after the first goes on from the scdpo model of the one before."""
+    reference: Literal["moved", "kept"] = "moved"
+    """The reference of later rounds. moved: the model that the round starts from; kept: the SFT model."""
 
 
 class PromptSettings(Settings):
@@ -125,6 +129,15 @@ def find_misfit(recipe: Recipe) -> str | None:
                 f"{section}.max_new_tokens is {tokens} and model.context, which holds the question too, {model.context}; "
                 "raise model.context or lower the other"
             )
+    if recipe.run.reference == "kept" and recipe.run.rounds == 1:
+        return (
+            'run.reference = "kept" says what later rounds refer to and run.rounds is 1; raise it, or leave run.reference out'
+        )
+    if recipe.engine.kind == "server" and recipe.run.rounds > 1:
+        return (
+            f'engine.kind = "server" knows models by name, and each of the {recipe.run.rounds} rounds has another "scdpo"; '
+            "set another engine.kind, or run.rounds = 1"
+        )
     if not model.path and model.width % (2 * model.heads):
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
     for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_whole
-from scdpo.pipeline.run_directory import MODELS, RunDirectory
+from scdpo.pipeline.rounds import MODELS, Round, named
+from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
-from scdpo.report.result import DIFFERENCES, Result, TreeView, headline
+from scdpo.report.result import DIFFERENCES, Result, RoundFigures, TreeView, headline
 from scdpo.sampling.arms import ARMS, arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
@@ -31,16 +32,17 @@ TREES_SHOWN = 120
 def collect(run: RunDirectory) -> Result:
     """The figures of a finished run. Pure reading."""
     problems = run.evaluation_problems
-    answers = {name: [Solution.from_json(record) for record in run.answers(name)] for name in MODELS}
-    right = {name: [solution.verdict.is_correct for solution in solutions] for name, solutions in answers.items()}
+    first, *later = run.rounds
+    answers = {name: read_answers(first, name) for name in MODELS}
+    right = {name: outcomes(solutions) for name, solutions in answers.items()}
     manifest = run.manifest()
-    samples, forked = run.read_samples(), run.read_trees()
+    samples, forked = first.read_samples(), first.read_trees()
     form = FORMATS[run.recipe.code.format] if run.recipe.code.format else None
     by_id = {problem.id: problem for problem in run.pair_problems}
     return Result(
         name=run.path.name,
         split=run.recipe.evaluation.split,
-        accuracy={name: wilson(sum(outcomes), len(outcomes)) for name, outcomes in right.items()},
+        accuracy={name: wilson(sum(each), len(each)) for name, each in right.items()},
         differences={f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES},
         errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
         pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in ARMS if arm != "rft"}
@@ -50,9 +52,38 @@ def collect(run: RunDirectory) -> Result:
         stage_seconds=manifest.get("stage_seconds", {}),
         recipe=run.recipe.model_dump(mode="json"),
         manifest=manifest,
-        training={name: read_log(run, name) for name in MODELS},
+        training={named(name, each.number): read_log(each, name) for each in run.rounds for name in each.models},
         trees=[tree_view(record, by_id[record.problem], form) for record in forked if record.tree][:TREES_SHOWN],
+        rounds=round_figures(run.rounds, right["sft"]) if later else (),
     )
+
+
+def round_figures(rounds: Sequence[Round], sft: Sequence[bool]) -> list[RoundFigures]:
+    """The figures of each round's scdpo. sft: which problems the SFT model answers rightly."""
+    figures, before = [], sft
+    for each in rounds:
+        right = outcomes(read_answers(each, "scdpo"))
+        drawn = [record.samples[0].verdict.is_correct for record in each.read_samples() if record.samples]
+        figures.append(
+            RoundFigures(
+                number=each.number,
+                accuracy=wilson(sum(right), len(right)),
+                from_start=paired_difference(before, right),
+                from_sft=paired_difference(sft, right),
+                pairs=count_pairs(arm_trees("scdpo", each.read_trees(), ())),
+                sampled=wilson(sum(drawn), len(drawn)),
+            )
+        )
+        before = right
+    return figures
+
+
+def read_answers(current: Round, model: str) -> list[Solution]:
+    return [Solution.from_json(record) for record in current.answers(model)]
+
+
+def outcomes(solutions: Iterable[Solution]) -> list[bool]:
+    return [solution.verdict.is_correct for solution in solutions]
 
 
 def sampling_figures(run: RunDirectory, records: Sequence[ProblemSamples]) -> dict[str, Any]:
@@ -140,8 +171,8 @@ def tree_view(record: ForkedProblem, problem: Problem, form: CodeFormat | None) 
     )
 
 
-def read_log(run: RunDirectory, name: str) -> list[dict[str, Any]]:
-    file = run.log(name)
+def read_log(current: Round, name: str) -> list[dict[str, Any]]:
+    file = current.log(name)
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
@@ -151,6 +182,20 @@ def results_json(result: Result) -> dict[str, Any]:
     def estimate(value: Estimate, name: str) -> dict[str, Any]:
         return {name: round(value.value, 6), "ci95": [round(value.low, 6), round(value.high, 6)], "n": value.n}
 
+    def difference(value: Estimate) -> dict[str, Any]:
+        return estimate(value, "difference") | {"resolved": value.is_resolved}
+
+    rounds = [
+        {"round": each.number}
+        | estimate(each.accuracy, "accuracy")
+        | {
+            "difference_to_start": difference(each.from_start),
+            "difference_to_sft": difference(each.from_sft),
+            "pairs": each.pairs,
+            "start_sampled": estimate(each.sampled, "accuracy"),
+        }
+        for each in result.rounds
+    ]
     return {
         "schema": 1,
         "run": result.name,
@@ -159,14 +204,12 @@ def results_json(result: Result) -> dict[str, Any]:
             name: estimate(accuracy, "accuracy") | {"errors": asdict(result.errors[name])}
             for name, accuracy in result.accuracy.items()
         },
-        "differences": {
-            name: estimate(value, "difference") | {"resolved": value.is_resolved} for name, value in result.differences.items()
-        },
+        "differences": {name: difference(value) for name, value in result.differences.items()},
         "pairs": result.pairs,
         "sampling": result.sampling,
         "forking": result.forking,
         "stage_seconds": result.stage_seconds,
-    }
+    } | ({"rounds": rounds} if rounds else {})
 
 
 def write_report(run: RunDirectory) -> str:

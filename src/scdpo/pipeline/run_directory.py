@@ -1,4 +1,4 @@
-"""A run is its directory: the resolved recipe, the problems, the records, the models, the manifest.
+"""A run is its directory: the resolved recipe, the problems, the rounds with their records and models, the manifest.
 
 Opens, creates and guards it. What is owed is computed from what is there (see stages).
 """
@@ -17,22 +17,19 @@ from typing import Any
 from scdpo.errors import RecipeError, RunError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
-from scdpo.pipeline.records import BlockRecords, write_whole
+from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.rounds import Round
 from scdpo.problems.jsonl import ProblemFile, problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
-from scdpo.sampling.arms import ARMS
-from scdpo.sampling.policies import ProblemSamples
-from scdpo.sampling.stages import ForkedProblem
 from scdpo.training.model_files import check_model
 
-MODELS = ("sft", *ARMS)
 FREE = ("sandbox.unsafe_no_isolation:", "ray.")
 """What may change over a run: it says where things may run, and not what comes out."""
 
 
 class RunDirectory:
-    """The paths and records of one run."""
+    """The paths of one run, and its rounds."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path, self.recipe = path, recipe
@@ -128,31 +125,12 @@ class RunDirectory:
     def evaluation_problems(self) -> ProblemFile:
         return self.problems(self.recipe.evaluation.split)
 
-    @property
-    def samples(self) -> BlockRecords:
-        return self._blocks("samples.jsonl", self.pair_problems, self.recipe.sampling.block)
+    def round(self, number: int) -> Round:
+        return Round(self, number)
 
     @property
-    def trees(self) -> BlockRecords:
-        return self._blocks("trees.jsonl", self.pair_problems, self.recipe.sampling.block)
-
-    def read_samples(self) -> list[ProblemSamples]:
-        return [ProblemSamples.from_json(record) for record in self.samples]
-
-    def read_trees(self) -> list[ForkedProblem]:
-        return [ForkedProblem.from_json(record) for record in self.trees]
-
-    def answers(self, model: str) -> BlockRecords:
-        return self._blocks(f"answers/{model}.jsonl", self.evaluation_problems, self.recipe.evaluation.block)
-
-    def _blocks(self, name: str, problems: ProblemFile, block: int) -> BlockRecords:
-        return BlockRecords(self.path / name, problems.ids, len(problems), block)
-
-    def model(self, name: str) -> Path:
-        return self.path / "models" / name
-
-    def log(self, name: str) -> Path:
-        return self.path / "logs" / f"{name}.jsonl"
+    def rounds(self) -> list[Round]:
+        return [self.round(number) for number in range(1, self.recipe.run.rounds + 1)]
 
     @property
     def reference_cache(self) -> Path:

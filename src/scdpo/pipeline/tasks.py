@@ -19,6 +19,7 @@ from scdpo.engines.interface import Engine
 from scdpo.errors import ModelError
 from scdpo.marks import MARKS
 from scdpo.pipeline.engine import open_engine
+from scdpo.pipeline.rounds import Round
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import prompt_template
@@ -43,7 +44,7 @@ def run_codec(run: RunDirectory) -> Codec:
     """The codec of a run's models: they all share the tokenizer of the SFT model."""
     from scdpo.training.model_files import load_tokenizer
 
-    return make_codec(run, load_tokenizer(run.model("sft"), run.recipe.model.trust_remote_code))
+    return make_codec(run, load_tokenizer(run.round(1).model("sft"), run.recipe.model.trust_remote_code))
 
 
 def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
@@ -57,11 +58,11 @@ def prompt_of(run: RunDirectory) -> str:
 
 
 @lru_cache(maxsize=1)
-def load_engine(path: Path, model: str) -> tuple[Engine, Codec]:
+def load_engine(path: Path, folder: Path) -> tuple[Engine, Codec]:
     """The run's engine over one of its models, with the run's codec."""
     run = open_run(path)
     codec, settings = run_codec(run), run.recipe.model
-    return open_engine(run.recipe.engine, run.model(model), codec, settings.context, settings.trust_remote_code), codec
+    return open_engine(run.recipe.engine, folder, codec, settings.context, settings.trust_remote_code), codec
 
 
 @lru_cache(maxsize=1)
@@ -91,47 +92,47 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def rules_of(run: RunDirectory, codec: Codec, max_new_tokens: int) -> SamplingRules:
-    recipe = run.recipe
+def rules_of(current: Round, codec: Codec, max_new_tokens: int) -> SamplingRules:
+    recipe = current.run.recipe
     sampling = recipe.sampling
     return SamplingRules(
-        codec, recipe.run.seed, max_new_tokens, recipe.model.context, sampling.banned, sampling.top_p, recipe.code
+        codec, current.seed, max_new_tokens, recipe.model.context, sampling.banned, sampling.top_p, recipe.code
     )
 
 
-def sample_task(path: Path, problems: Sequence[Problem], report: Report) -> list[Record]:
+def sample_task(path: Path, number: int, problems: Sequence[Problem], report: Report) -> list[Record]:
     """The naive samples of one block."""
-    run = open_run(path)
-    recipe = run.recipe
+    current = open_run(path).round(number)
+    recipe = current.run.recipe
     use_threads(recipe.engine.threads)
-    engine, codec = load_engine(path, "sft")
-    rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
+    engine, codec = load_engine(path, current.start)
+    rules = rules_of(current, codec, recipe.sampling.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     records = sample_block(problems, engine, rules, recipe.sampling, recipe.engine.rows, hear, load_sandbox(path))
     return [record.to_json() for record in records]
 
 
-def fork_task(path: Path, problems: Sequence[Problem], samples: Sequence[Record], report: Report) -> list[Record]:
+def fork_task(path: Path, number: int, problems: Sequence[Problem], samples: Sequence[Record], report: Report) -> list[Record]:
     """The forks of one block, from its naive samples."""
-    run = open_run(path)
-    recipe = run.recipe
+    current = open_run(path).round(number)
+    recipe = current.run.recipe
     use_threads(recipe.engine.threads)
-    engine, codec = load_engine(path, "sft")
-    rules = rules_of(run, codec, recipe.sampling.max_new_tokens)
+    engine, codec = load_engine(path, current.start)
+    rules = rules_of(current, codec, recipe.sampling.max_new_tokens)
     drawn = [ProblemSamples.from_json(record) for record in samples]
     hear = lambda done: report(done, len(problems))  # noqa: E731
     rows, sandbox = recipe.engine.rows, load_sandbox(path)
-    records = fork_block(problems, drawn, engine, rules, recipe.sampling, recipe.fork, rows, hear, sandbox)
+    records = fork_block(problems, drawn, engine, rules, recipe.sampling, current.fork_settings, rows, hear, sandbox)
     return [record.to_json() for record in records]
 
 
-def answer_task(path: Path, model: str, problems: Sequence[Problem], report: Report) -> list[Record]:
+def answer_task(path: Path, number: int, model: str, problems: Sequence[Problem], report: Report) -> list[Record]:
     """One model's greedy solutions of one block."""
-    run = open_run(path)
-    recipe = run.recipe
+    current = open_run(path).round(number)
+    recipe = current.run.recipe
     use_threads(recipe.engine.threads)
-    engine, codec = load_engine(path, model)
-    rules = rules_of(run, codec, recipe.evaluation.max_new_tokens)
+    engine, codec = load_engine(path, current.model(model))
+    rules = rules_of(current, codec, recipe.evaluation.max_new_tokens)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     solutions = answer_block(problems, engine, rules, recipe.engine.rows, hear, load_sandbox(path))
     return [{"problem": p.id} | solution.to_json() for p, solution in zip(problems, solutions, strict=True)]
@@ -175,7 +176,7 @@ def sft_task(path: Path, report: Report) -> Record:
         tokenizer = make_tokenizer(texts, settings.context, marks)
         untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
     codec = make_codec(run, tokenizer)
-    training = training_of(run, "sft")
+    training = training_of(run.round(1), "sft")
     if not problems:
         model = untrained()
         refuse_other_attention(model, settings.context)
@@ -212,52 +213,69 @@ def sft_task(path: Path, report: Report) -> Record:
     return facts
 
 
-def reference_task(path: Path, report: Report) -> Record:
-    """The reference log-probs of all the pairs that any of the preference trainings has, into the run's cache."""
+def start_task(path: Path, number: int, report: Report) -> Record:
+    """What a later round starts from, where the round before left adapters: these merged into their base."""
+    from scdpo.training.model_files import load_model, load_tokenizer, save_model
+
+    current = open_run(path).round(number)
+    remote = current.run.recipe.model.trust_remote_code
+    model, tokenizer = load_model(current.given, trust_remote_code=remote), load_tokenizer(current.given, remote)
+    save_model(model, tokenizer, current.start, f"The model that round {number} of a run of scdpo started from.\n")
+    return {}
+
+
+def reference_task(path: Path, number: int, report: Report) -> Record:
+    """The reference log-probs of all the pairs that any of the round's preference trainings has, into the run's cache."""
     from scdpo.training.train import load_trainable, with_reference
 
-    run = open_run(path)
-    recipe = run.recipe
+    current = open_run(path).round(number)
+    run, recipe = current.run, current.run.recipe
     use_threads(recipe.training.threads)
     codec = run_codec(run)
-    trees = all_trees(run.read_trees(), run.read_samples())
-    folder, context = run.model("sft"), recipe.model.context
+    forked = current.read_trees()
+    is_compared = "dpo-data-equal" in current.arms
+    trees = all_trees(forked, current.read_samples()) if is_compared else arm_trees("scdpo", forked, ())
+    folder, context = current.reference, recipe.model.context
     model = load_trainable(folder, recipe.training, recipe.run.seed, recipe.model.trust_remote_code)
     cache = run.reference_cache
     *_, facts = with_reference(model, folder, trees, questions_of(run), codec, recipe.training, context, cache, report)
     return facts
 
 
-def train_task(path: Path, arm: Arm, report: Report) -> Record:
-    """One of the four models that start from the SFT model."""
+def train_task(path: Path, number: int, arm: Arm, report: Report) -> Record:
+    """One of the models that start where the round starts."""
     from scdpo.training.train import load_trainable, train_preference, train_sft
 
-    run = open_run(path)
-    recipe = run.recipe
+    current = open_run(path).round(number)
+    run, recipe = current.run, current.run.recipe
     settings = recipe.rft if arm == "rft" else recipe.training
     use_threads(settings.threads)
     codec, questions = run_codec(run), questions_of(run)
-    trees = arm_trees(arm, run.read_trees(), run.read_samples() if arm == "dpo-data-equal" else ())
-    training, context, base = training_of(run, arm), recipe.model.context, run.model("sft")
+    trees = arm_trees(arm, current.read_trees(), current.read_samples() if arm == "dpo-data-equal" else ())
+    training, context, start = training_of(current, arm), recipe.model.context, current.start
     remote = recipe.model.trust_remote_code
     if arm == "rft":
         chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
-        model = load_trainable(base, recipe.rft, training.seed, remote)
+        model = load_trainable(start, recipe.rft, training.seed, remote)
         return train_sft(model, chosen, codec, recipe.rft, context, training, report)
-    cache = run.reference_cache
-    return train_preference(base, trees, questions, codec, recipe.training, context, cache, training, report, remote)
+    cache, reference = run.reference_cache, current.reference
+    return train_preference(
+        reference, trees, questions, codec, recipe.training, context, cache, training, report, remote, start=start
+    )
 
 
 def questions_of(run: RunDirectory) -> dict[str, str]:
     return {problem.id: problem.question for problem in run.pair_problems}
 
 
-def training_of(run: RunDirectory, name: str) -> Any:
+def training_of(current: Round, name: str) -> Any:
     """Where a training's results go, with the facts of its card."""
     from scdpo.training.train import Training
 
-    recipe = run.recipe
+    recipe = current.run.recipe
     settings = {"sft": recipe.sft, "rft": recipe.rft}.get(name, recipe.training)
     facts = {"method": name, "problems": recipe.problems.source, "run seed": recipe.run.seed}
+    facts |= {} if current.is_first else {"round": current.number, "reference": recipe.run.reference}
     facts |= settings.model_dump(mode="json")
-    return Training(f"scdpo {name}", run.model(name), run.log(name), derive_seed(recipe.run.seed, "training", name), facts)
+    title = f"scdpo {name}" if current.is_first else f"scdpo {name}, round {current.number}"
+    return Training(title, current.model(name), current.log(name), derive_seed(current.seed, "training", name), facts)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from scdpo.evaluation.statistics import Estimate
-from scdpo.report.result import LABELS, percent, points
+from scdpo.report.result import LABELS, label, percent, points
 
 ROW, LEFT, WIDTH = 34, 150, 720
 
@@ -18,7 +18,7 @@ def interval_chart(estimates: Mapping[str, Estimate], title: str) -> str:
     high = max(value.high for value in estimates.values())
     margin = max(0.01, (high - low) * 0.08)
     low, high = max(0.0, low - margin), min(1.0, high + margin)
-    return _dots({LABELS[name]: value for name, value in estimates.items()}, low, high, title, percent)
+    return _dots({label(name): value for name, value in estimates.items()}, low, high, title, percent)
 
 
 def difference_chart(estimates: Mapping[str, Estimate], title: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scdpo.problems.step_oracle import ERROR_KINDS
-from scdpo.report.result import FALLING, LABELS, READING, Result, call, headline, percent, points
+from scdpo.report.result import FALLING, LABELS, READING, Result, call, headline, label, percent, points, round_call
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -23,13 +23,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def tables(result: Result) -> str:
-    """The result in two tables: accuracies, and differences with what they allow one to say."""
+    """The result in tables: accuracies, differences with what they allow one to say, and rounds where there are several."""
+    rounds = [f"{ROUNDS}\n", table(round_head(), round_rows(result))] if result.rounds else []
     return "\n".join(
         [
             f"Accuracy, greedy, {result.accuracy['sft'].n} held-out {result.split} problems; Wilson 95% intervals.\n",
             table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
             f"Differences on the same problems, paired. {READING}\n",
             table(["models", "points", "reading"], difference_rows(result)),
+            *rounds,
         ]
     )
 
@@ -76,6 +78,26 @@ def difference_rows(result: Result) -> list[tuple[str, str, str]]:
         second, first = name.split(" - ")
         rows.append((f"{LABELS[second]} - {LABELS[first]}", points(value), call(value, second, first)))
     return rows
+
+
+def round_head() -> list[str]:
+    return ["round", "accuracy %", "- start, points", "reading", "- SFT, points", "pairs", "start, sampled %"]
+
+
+def round_rows(result: Result) -> list[list[str]]:
+    """Each round's model, what it gained on the one that it started from and on the SFT model, and what it was trained on."""
+    return [
+        [
+            str(each.number),
+            percent(each.accuracy),
+            points(each.from_start),
+            round_call(each),
+            points(each.from_sft),
+            f"{each.pairs['naive']} naive + {each.pairs['step_controlled']} step-controlled",
+            percent(each.sampled),
+        ]
+        for each in result.rounds
+    ]
 
 
 def error_rows(result: Result) -> list[list[str]]:
@@ -172,7 +194,7 @@ def training_rows(result: Result) -> list[list[str]]:
             *logged, facts = log
             figures = logged[-1] if logged else {}
             cells = [*(facts.get(key, "") for key in TRAINING_FACTS), *(figures.get(key, "") for key in TRAINING_FIGURES)]
-            rows.append([LABELS[name], *map(shown, cells)])
+            rows.append([label(name), *map(shown, cells)])
     return rows
 
 
@@ -183,6 +205,11 @@ def shown(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+ROUNDS = (
+    "SCDPO by round, on the same problems, paired. A round starts from the model of the one before, the first from SFT. "
+    "Sampled: that start's accuracy at the sampling temperature, by the pair problems' first samples. "
+    "What is said of wrong answers, trees and data is of round 1."
+)
 UNJUDGED = "The problems carry no truth of their steps, so no step oracle says where and why an answer went wrong."
 WHERE = {
     "at": "right after the fork",

@@ -13,6 +13,7 @@ from typing import Any
 from scdpo.problems.step_oracle import ERROR_KINDS
 from scdpo.report.charts import curves, difference_chart, interval_chart, stacked_bars
 from scdpo.report.markdown import (
+    ROUNDS,
     UNJUDGED,
     accuracy_rows,
     data_rows,
@@ -22,6 +23,8 @@ from scdpo.report.markdown import (
     error_rows,
     place_head,
     place_rows,
+    round_head,
+    round_rows,
     training_head,
     training_rows,
 )
@@ -43,6 +46,7 @@ def html_page(result: Result) -> str:
         accuracy_chart=interval_chart(result.accuracy, "Accuracy in percent with 95% intervals"),
         difference_table=table(["models", "points", "reading"], difference_rows(result)),
         difference_chart=difference_chart(result.differences, "Paired differences in points with 95% intervals"),
+        rounds=rounds_section(result) if result.rounds else "",
         error_chart=stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step")
         if any(kinds.values())
         else "",
@@ -60,6 +64,14 @@ def html_page(result: Result) -> str:
         tree_count=len(result.trees),
         trees=script_json([asdict(tree) for tree in result.trees]),
     )
+
+
+def rounds_section(result: Result) -> str:
+    """The rounds as a chart and a table."""
+    accuracy = {"sft": result.accuracy["sft"]} | {f"scdpo.{each.number}": each.accuracy for each in result.rounds}
+    chart = interval_chart(accuracy, "Accuracy by round in percent with 95% intervals")
+    rows = table(round_head(), round_rows(result))
+    return f'<h2>Rounds</h2>\n<p class="note">{escape(ROUNDS)}</p>\n<div class="chart">{chart}</div>\n{rows}\n'
 
 
 def training_charts(result: Result) -> list[tuple[str, str]]:

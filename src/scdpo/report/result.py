@@ -43,6 +43,22 @@ class TreeView:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundFigures:
+    """What a round's `scdpo` comes to, against the model that the round started from and against the SFT model.
+
+    sampled: accuracy of the model that the round started from, at the sampling temperature: of each problem's first sample,
+    because how many more are drawn depends on whether they are right.
+    """
+
+    number: int
+    accuracy: Estimate
+    from_start: Estimate
+    from_sft: Estimate
+    pairs: Mapping[str, int]
+    sampled: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """All that a report says. Accuracies and differences are shares with 95% intervals; times are in seconds."""
 
@@ -59,6 +75,8 @@ class Result:
     manifest: Mapping[str, Any]
     training: Mapping[str, Sequence[Mapping[str, Any]]]
     trees: Sequence[TreeView]
+    rounds: Sequence[RoundFigures] = ()
+    """Of a run of several rounds. All else is of the first, but for the training logs, which are of all."""
 
 
 def percent(estimate: Estimate) -> str:
@@ -71,6 +89,12 @@ def points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
 
 
+def label(name: str) -> str:
+    """What a model is called in words: "scdpo.2" is SCDPO of round 2."""
+    model, _, number = name.partition(".")
+    return f"{LABELS[model]}, round {number}" if number else LABELS[model]
+
+
 def call(estimate: Estimate, second: str, first: str) -> str:
     """What a paired difference allows one to say."""
     if not estimate.is_resolved:
@@ -79,10 +103,23 @@ def call(estimate: Estimate, second: str, first: str) -> str:
 
 
 def headline(result: Result) -> str:
-    """One sentence on the run: only what the intervals support."""
+    """One sentence on the run, and one on each later round: only what the intervals support."""
     over_sft = result.differences["scdpo - sft"]
     over_equal = result.differences["scdpo - dpo-data-equal"]
-    return (
-        f"SCDPO against SFT: {points(over_sft)} points, {call(over_sft, 'scdpo', 'sft')}. "
-        f"SCDPO against DPO (data-equal): {points(over_equal)} points, {call(over_equal, 'scdpo', 'dpo-data-equal')}."
-    )
+    sentences = [
+        f"SCDPO against SFT: {points(over_sft)} points, {call(over_sft, 'scdpo', 'sft')}.",
+        f"SCDPO against DPO (data-equal): {points(over_equal)} points, {call(over_equal, 'scdpo', 'dpo-data-equal')}.",
+        *(
+            f"Round {each.number} against the one before: {points(each.from_start)} points, {round_call(each)}."
+            for each in result.rounds[1:]
+        ),
+    ]
+    return " ".join(sentences)
+
+
+def round_call(figures: RoundFigures) -> str:
+    """What a round's difference to the model that it started from allows one to say."""
+    if not figures.from_start.is_resolved:
+        return "not resolved"
+    than = "SFT" if figures.number == 1 else f"round {figures.number - 1}"
+    return f"{'better' if figures.from_start.value > 0 else 'worse'} than {than}"

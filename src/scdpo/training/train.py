@@ -100,14 +100,18 @@ def train_preference(
     training: Training,
     report: Report = lambda done, total: None,
     trust_remote_code: bool = False,
+    start: Path | None = None,
 ) -> dict[str, Any]:
-    """DPO from the model in `reference_folder`, which is also the frozen reference, on every pair of the trees.
+    """DPO against the frozen model in `reference_folder`, on every pair of the trees.
 
-    With adapters, the reference is the same model with these switched off. Returns facts of the training. Raises ModelError
-    as `train_sft` does.
+    start: the model to train; None: the reference itself, which with adapters is the same model with these switched off.
+    Returns facts of the training. Raises ModelError as `train_sft` does.
     """
     model = load_trainable(reference_folder, settings, training.seed, trust_remote_code)
     items, layout, facts = with_reference(model, reference_folder, trees, questions, codec, settings, context, cache)
+    if start not in (None, reference_folder):
+        del model  # its log-probs are all that is needed of it: one model in memory at a time
+        model = load_trainable(start, settings, training.seed, trust_remote_code)
     objective = PreferenceObjective(settings.beta, settings.loss, layout)
     return train(model, items, objective, codec, settings, training, facts, report)
 

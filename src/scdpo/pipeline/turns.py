@@ -1,0 +1,64 @@
+"""Whose turn it is: the stages in the order of the rounds, what each still owes, and what it lacks of earlier ones.
+
+Computed from what is in the run directory; does nothing itself.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from scdpo.pipeline.rounds import Round
+from scdpo.pipeline.run_directory import RunDirectory
+
+IN_EVERY_ROUND = ("sample", "fork", "train", "evaluate")
+Turn = tuple[str, Round]
+"""A stage in a round. sft and report are of the whole run, and are taken in its first round."""
+
+
+def all_turns(run: RunDirectory) -> list[Turn]:
+    """All that makes up the run, in order."""
+    first = run.round(1)
+    return [("sft", first), *((stage, current) for current in run.rounds for stage in IN_EVERY_ROUND), ("report", first)]
+
+
+def turns_of(run: RunDirectory, stage: str) -> list[Turn]:
+    """A single stage in the rounds that owe it and lack nothing; where there are none, in the first that owes it, which tells
+    what is missing, or in the last."""
+    turns = [turn for turn in all_turns(run) if turn[0] == stage]
+    owed = [turn for turn in turns if is_owed(*turn)]
+    return list(takewhile(lambda turn: not lacking(*turn), owed)) or owed[:1] or turns[-1:]
+
+
+def is_owed(stage: str, current: Round) -> bool:
+    """Whether the round has not yet all that the stage makes of it."""
+    if stage == "sft":
+        return not current.given.is_dir()
+    if stage == "sample":
+        return not current.samples.is_complete()
+    if stage == "fork":
+        return not current.trees.is_complete()
+    if stage == "train":
+        return not all(current.model(arm).is_dir() for arm in current.arms)
+    return stage == "report" or not all(current.answers(model).is_complete() for model in current.models)
+
+
+def lacking(stage: str, current: Round) -> str:
+    """What the stage needs of earlier ones and does not find, with the command for it; empty where all is there."""
+    path, of_round = current.run.path, current.of_round
+    if stage in IN_EVERY_ROUND and not current.given.is_dir():
+        if current.is_first:
+            return f"{path} has no SFT model yet; run: scdpo sft {path}"
+        return f"{path} has no model scdpo{current.before.of_round} yet; run: scdpo train {path}"
+    if stage == "fork" and is_owed("sample", current):
+        return f"{path} has not all its naive samples{of_round} yet; run: scdpo sample {path}"
+    if stage == "train" and is_owed("fork", current):
+        return f"{path} has not all its trees{of_round} yet; run: scdpo fork {path}"
+    if stage == "evaluate" and is_owed("train", current):
+        missing = [model for model in current.models if not current.model(model).is_dir()]
+        return f"{path} has no model {', '.join(missing)}{of_round} yet; run: scdpo train {path}"
+    if stage == "report":
+        for each in current.run.rounds:
+            behind = [model for model in each.models if not each.answers(model).is_complete()]
+            if behind:
+                return f"{path} has not all answers of {', '.join(behind)}{each.of_round} yet; run: scdpo evaluate {path}"
+    return ""
