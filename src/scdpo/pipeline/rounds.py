@@ -14,9 +14,9 @@ from scdpo.pipeline.records import BlockRecords
 from scdpo.problems.jsonl import ProblemFile
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.sampling.policies import ProblemSamples
-from scdpo.sampling.seeds import derive_seed
 from scdpo.sampling.settings import ForkSettings
 from scdpo.sampling.stages import ForkedProblem
+from scdpo.seeds import derive_seed
 
 if TYPE_CHECKING:
     from scdpo.pipeline.run_directory import RunDirectory

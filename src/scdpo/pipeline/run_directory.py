@@ -24,7 +24,7 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.training.model_files import check_model
 
-FREE = ("sandbox.unsafe_no_isolation:", "ray.")
+FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.")
 """What may change over a run: it says where things may run, and not what comes out."""
 
 
@@ -75,7 +75,7 @@ class RunDirectory:
         return run
 
     def asked_for(self, overrides: Mapping[str, str], recipe: str | None = None) -> RunDirectory:
-        """This run, on the Ray cluster that is asked for now.
+        """This run, on the Ray cluster and the servers that are asked for now; workers read the latter from its recipe.
 
         recipe: a name or path; None: this run's own recipe, with the overrides. Raises RunError, with the difference, where
         what is asked for is not this run's recipe.
@@ -88,6 +88,10 @@ class RunDirectory:
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
+        if wanted.engine.server != self.recipe.engine.server:
+            engine = self.recipe.engine.model_copy(update={"server": wanted.engine.server})
+            self.recipe = self.recipe.model_copy(update={"engine": engine})
+            write_whole(self.path / "recipe.toml", self.recipe.to_toml())
         return RunDirectory(self.path, self.recipe.model_copy(update={"ray": wanted.ray}))
 
     def allow_no_isolation(self) -> None:
