@@ -18,6 +18,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from scdpo import __version__
+from scdpo.commands.bench_options import add_bench
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
 from scdpo.sandbox.settings import SandboxSettings
@@ -39,8 +40,6 @@ BLOCKWISE = {"sample", "fork", "evaluate"}
 """The stages that work in blocks of problems, and can do so on a Ray cluster."""
 EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
-SMOLLM2 = "smollm2-135m"
-SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
 ALONE = ("grade", "steps", "merge", "execute", "doctor", "bench")
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 RAY_HELP = "run sample, fork and evaluate on the Ray cluster at ADDRESS (default: the one that is there, or a new one here)"
@@ -133,69 +132,6 @@ def add_execute(commands: Any) -> None:
         else:
             options |= {"nargs": "+", "metavar": "NAME"}
         run.add_argument(f"--{name.replace('_', '-')}", **options)
-
-
-def add_bench(commands: Any) -> None:
-    bench = commands.add_parser("bench", help="measure speed against a peer, in one run", description="Measure speed.")
-    parts = bench.add_subparsers(dest="part", required=True, metavar="PART")
-    text = "answers graded a second, against Math-Verify on the whole text"
-    grading = parts.add_parser("grading", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    grading.add_argument("--file", help="JSON lines with gold and prediction (whole texts) instead of the made ones")
-    grading.add_argument("--json", metavar="FILE", help="write the figures as JSON")
-    text = "sessions a second and their memory, against jupyter_client with ipykernel"
-    sandbox = parts.add_parser("sandbox", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/sandbox.md.")
-    sandbox.add_argument("--sessions", type=int, default=300, metavar="N", help="of ours (default: 300)")
-    sandbox.add_argument("--kernels", type=int, default=5, metavar="N", help="sessions of the peer (default: 5)")
-    sandbox.add_argument("--json", metavar="FILE", help="write the figures as JSON")
-    add_bench_sampling(parts)
-    text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
-    training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
-    training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")
-    training.add_argument("--model", default=SMOLLM2, help=f"a model's folder or hub name (default: {SMOLLM2}, of its package)")
-    training.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
-    training.add_argument("--trees", type=int, default=4, metavar="N", help="questions an optimizer step (default: 4)")
-    training.add_argument("--branches", type=int, default=2, metavar="N", help="step-controlled pairs a question (default: 2)")
-    training.add_argument("--steps", type=int, default=3, metavar="N", help="steps that count (default: 3)")
-    training.add_argument("--warm-up", type=int, default=2, metavar="N", help="steps before them (default: 2)")
-    training.add_argument("--tokens", type=int, default=512, metavar="N", help="our tokens a micro-batch (default: 512)")
-    training.add_argument(
-        "--trl-batches",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="TRL's pairs at once to try (default: 1, 2, half and all of a step's)",
-    )
-    training.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of both (default: float32)")
-    training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")
-    training.add_argument("--threads", type=int, default=0, metavar="N", help="of each side (default: the machine's)")
-    training.add_argument("--json", metavar="FILE", help="write the figures as JSON")
-
-
-def add_bench_sampling(parts: Any) -> None:
-    text = "correct-and-wrong pairs a minute of the embedded engine, against transformers' own ways and the authors'"
-    bench = parts.add_parser("sampling", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/engines.md.")
-    bench.add_argument("--model", default=SMOLLM2, help=f"a model's folder or hub name (default: {SMOLLM2}, of its package)")
-    bench.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
-    numbers = {
-        "shots": (2, "worked examples before each question"),
-        "problems": (64, "problems, in two halves"),
-        "forks": (3, "forks of each worked solution, the last ones"),
-        "samples": (4, "the most samples of a problem"),
-        "attempts": (8, "the most continuations from a fork"),
-        "max-new-tokens": (256, "of a solution"),
-        "rows": (64, "requests at once, of all but generate"),
-        "threads": (0, "processor threads; 0: the machine's"),
-    }
-    for name, (default, meaning) in numbers.items():
-        bench.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning} (default: {default})")
-    bench.add_argument(
-        "--batches", type=int, nargs="+", default=[16, 64], metavar="N", help="batches of generate to try (default: 16 64)"
-    )
-    bench.add_argument("--work", nargs="+", choices=("naive", "fork"), default=["naive", "fork"], help="(default: both)")
-    peers = ("generate", "call_per_step", "continuous", "vllm")
-    bench.add_argument("--peers", nargs="+", choices=peers, default=list(peers), help="(default: all that are installed)")
-    bench.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all (default: float32)")
-    bench.add_argument("--json", metavar="FILE", help="write the figures as JSON")
 
 
 def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -361,6 +297,10 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
 
         chosen = {field.name: getattr(known, field.name) for field in fields(SamplingBench)}
         bench_sampling(SamplingBench(**chosen), known.json, console)
+    elif known.part == "growth":
+        from scdpo.commands.bench_growth import bench_growth
+
+        bench_growth(known.run, known.problems, known.most_workers, known.block, known.svg, known.json, console)
     elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 
