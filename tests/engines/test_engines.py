@@ -186,6 +186,93 @@ def test_going_on_behind_what_was_given(tiny_model, given):
             assert completion.finish == "stop" and completion.ids[-1] == STEP_END and STEP_END not in completion.ids[:-1]
 
 
+class CountingModel(torch.nn.Module):
+    """A model that counts the tokens that it computes."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.config, self.device, self.tokens = model, model.config, model.device, 0
+        self.decoder = model.get_decoder()
+        self.decoder.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, module, args, kwargs):
+        self.tokens += kwargs["input_ids"].numel()
+
+    def get_input_embeddings(self):
+        return self.model.get_input_embeddings()
+
+    def get_output_embeddings(self):
+        return self.model.get_output_embeddings()
+
+    def get_decoder(self):
+        return self.decoder
+
+
+@pytest.mark.parametrize("rows", [4, 16])
+def test_a_prompt_that_is_shared_is_computed_once(tiny_model, rows):
+    """100 tokens of worked examples before 12 questions, then forks at growing prefixes of the same solution: the shared tokens
+    are computed once, and the completions are those of an engine that computes every prompt anew."""
+    counted = CountingModel(tiny_model)
+    shots = tuple(torch.randint(7, 70, (100,), generator=torch.Generator().manual_seed(1)).tolist())
+    asked = [Generate(shots + ids, PAPER, 12, seed) for seed, ids in enumerate(prompts(12))]
+    asked += [Generate(shots + tuple(range(10, 10 + 8 * fork)), PAPER, 12, 50 + fork) for fork in range(1, 5)]
+    engine = TransformersEngine(counted, {END}, {STEP_END}, rows=rows, capacity=256)
+    together = run(engine, asked)
+    own = sum(len(request.ids) - 100 for request in asked) + sum(len(completion.ids) + 1 for completion in together)
+    assert counted.tokens < 100 + 2.5 * own < sum(len(request.ids) for request in asked)
+    alone = []
+    for request in asked:
+        engine.reset()
+        alone.append(run(engine, [request])[0])
+    assert [c.ids for c in together] == [c.ids for c in alone]
+
+
+def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
+    """Each request of a rollout continues the one before by some ids: only these are computed."""
+    counted = CountingModel(tiny_model)
+    engine = TransformersEngine(counted, {END}, {STEP_END}, rows=1, capacity=256)
+    solution = tuple(torch.randint(7, 70, (90,), generator=torch.Generator().manual_seed(2)).tolist())
+
+    def forks():
+        completions = []
+        for length in range(50, 91, 10):
+            completions.append((yield Generate(solution[:length], PAPER, 4, length)))
+        return completions
+
+    (kept,) = run_all([forks()], engine, 1)
+    assert counted.tokens <= 90 + 5 * (4 + 1)
+    engine.reset()
+    alone = [run(engine, [Generate(solution[:length], PAPER, 4, length)])[0] for length in range(50, 91, 10)]
+    assert [c.ids for c in kept] == [c.ids for c in alone]
+
+
+def test_cancelled_requests_leave_the_others_as_they_are(engine):
+    """Waiting, at work, or just finished: a cancelled request gives its place back and nobody else notices."""
+    requests = [Generate(ids, PAPER, 20, seed) for seed, ids in enumerate(prompts(10))]
+    expected = run(engine, requests)
+    engine.reset()
+    for ticket, request in enumerate(requests):
+        engine.submit(ticket, request)
+    done = {}
+    for advance in range(200):
+        if advance == 3:
+            engine.cancel(0)
+            engine.cancel(9)
+        done |= dict(engine.advance())
+    assert set(done) - {0} == set(range(1, 9))
+    assert all(done[ticket].ids == expected[ticket].ids for ticket in range(1, 9))
+    assert not engine.active and not engine.queue
+
+
+def test_top_p_draws_only_likely_tokens(engine, tiny_model):
+    """With top-p so small that one token is left, any seed gives the greedy completion; others beside it are not touched."""
+    ids = prompts(2)[1]
+    greedy, plain = run(engine, [Generate(ids, GREEDY, 10), Generate(ids, PAPER, 10, 3)])
+    engine.reset()
+    narrow, beside = run(engine, [Generate(ids, TemperatureRamp.constant(1.0), 10, 3, top_p=1e-6), Generate(ids, PAPER, 10, 3)])
+    assert narrow.ids == greedy.ids and beside.ids == plain.ids
+
+
 def test_no_place_to_park_is_lost(tiny_model):
     """A request that stopped and is asked anew, from its beginning, gives its place back."""
     engine = TransformersEngine(tiny_model, {END}, {STEP_END}, rows=8, capacity=64, stop_ids=range(3, 70))

@@ -93,12 +93,31 @@ def search(number: int, limit: int, stages: int, with_code: bool):
     return found
 
 
-@given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 3), st.booleans(), st.integers(1, 12), st.integers(1, 9))
-def test_attempts_ahead_change_no_result(searches, limit, stages, with_code, rows, in_flight):
+def many_searches(number: int, limit: int, stages: int, with_code: bool):
+    """Searches that are all wanted, and one behind them, then a request of its own."""
+    searches = Attempts(lambda k: search(10 * number + k, limit, stages, with_code), 4, all_wanted=True)
+    found = []
+    for k in range(4):
+        found.append((yield Attempt(searches, k)))
+    found.append((yield from search(number, limit, stages, with_code)))
+    completion = yield Generate((1,), GREEDY, 5, seed=number)
+    return [*found, completion.ids]
+
+
+@given(
+    st.sampled_from([search, many_searches]),
+    st.integers(1, 9),
+    st.integers(1, 12),
+    st.integers(1, 3),
+    st.booleans(),
+    st.integers(1, 12),
+    st.integers(1, 9),
+)
+def test_attempts_ahead_change_no_result(rollout, searches, limit, stages, with_code, rows, in_flight):
     def run(ahead):
         engine, sandbox = SlowEngine(rows), Echo()
         results = run_all(
-            (search(n, limit, stages, with_code) for n in range(searches)), engine, in_flight, sandbox=sandbox, ahead=ahead
+            (rollout(n, limit, stages, with_code) for n in range(searches)), engine, in_flight, sandbox=sandbox, ahead=ahead
         )
         assert not engine.waiting and not sandbox.open
         return results

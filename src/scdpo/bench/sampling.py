@@ -15,7 +15,7 @@ from scdpo.engines.temperature import TemperatureRamp
 from scdpo.errors import BenchError, ModelError
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import SamplingRules
-from scdpo.sampling.driver import Rollout
+from scdpo.sampling.driver import Attempt, Attempts, Rollout
 from scdpo.sampling.policies import sample_naive, until_wrong
 from scdpo.sampling.stages import run_block
 from scdpo.solutions.solution import Solution
@@ -140,8 +140,13 @@ def naive_pair(case: Case, amount: Amount, rules: SamplingRules) -> Rollout[int]
 def fork_pairs(case: Case, amount: Amount, rules: SamplingRules) -> Rollout[int]:
     """How many forks of a trunk went wrong."""
     found = 0
-    for fork in case.forks:
-        attempt, _ = yield from until_wrong(case.problem, case.trunk, fork, TemperatureRamp(), amount.attempts, rules)
+    searches = Attempts(
+        lambda number: until_wrong(case.problem, case.trunk, case.forks[number], TemperatureRamp(), amount.attempts, rules),
+        len(case.forks),
+        all_wanted=True,
+    )
+    for number in range(len(case.forks)):
+        attempt, _ = yield Attempt(searches, number)
         found += attempt.found
     return found
 

@@ -39,6 +39,10 @@ NAMES = {
 }
 
 
+ENOUGH = 30
+"""Pairs of a side from which on they are compared; fewer are mostly chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingBench:
     """What to measure: the model and the source of worked solutions, worked examples before each question, problems (in two
@@ -104,11 +108,12 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
         ours = next(row.figures for row in found[work] if row.side == OURS)
         bounds[work] = bound_seconds(work, cases, ours, model, codec, bench.rows) / ours.seconds
         print_table(work, found[work], bounds[work], bench, console)
-    ratios = all_ratios(found)
-    console.print("\n" + "\n".join(f"{name}: {value:.2f}" for name, value in ratios.items() if value is not None))
+    ratios, by = all_ratios(found)
+    console.print("\n" + "\n".join(f"{name}: {ratios[name]:.2f} ({by[name]})" for name in ratios))
     if out:
         figures: dict[str, Any] = {
             "ratio": ratios,
+            "ratio_by": by,
             "share_of_bound": bounds,
             **{work: {row.side: as_json(row) for row in rows} for work, rows in found.items()},
             "settings": {field.name: getattr(bench, field.name) for field in fields(bench)},
@@ -212,17 +217,22 @@ def compare(
     return [Row(row.side, row.figures + run(row.side, halves[1], row.batch), row.batch) for row in rows]
 
 
-def all_ratios(found: dict[Work, list[Row]]) -> dict[str, float | None]:
-    """Our pairs a minute over each peer's, as WORK_vs_PEER; None where a peer made no pair."""
-    ratios: dict[str, float | None] = {}
-    for work, rows in found.items():
-        ours = next(row.figures for row in rows if row.side == OURS)
-        for row in rows:
-            if row.side != OURS:
-                theirs = row.figures.pairs_a_minute
-                ratios[f"{work}_vs_{row.side}"] = ours.pairs_a_minute / theirs if theirs else None
-                ratios[f"{work}_vs_{row.side}_tokens"] = ours.tokens_a_second / row.figures.tokens_a_second
-    return ratios
+def all_ratios(found: dict[Work, list[Row]]) -> tuple[dict[str, float], dict[str, str]]:
+    """(ratios over each peer as WORK_vs_PEER, by what): pairs a minute where both sides made ENOUGH of them, else how fast the
+    same problems and forks were done, whatever came of them."""
+    ratios: dict[str, float] = {}
+    by: dict[str, str] = {}
+    for work, (ours, *others) in found.items():
+        for row in others:
+            name = f"{work}_vs_{row.side}"
+            has_pairs = min(ours.figures.pairs, row.figures.pairs) >= ENOUGH
+            by[name] = "pairs a minute" if has_pairs else "the same work"
+            ratios[name] = (
+                ours.figures.pairs_a_minute / row.figures.pairs_a_minute
+                if has_pairs
+                else row.figures.seconds / ours.figures.seconds
+            )
+    return ratios, by
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -239,11 +249,10 @@ def print_table(work: Work, rows: list[Row], share: float, bench: SamplingBench,
         f"{prompts:.0f} tokens, {ours.tokens / max(1, ours.requests):.0f} new ones a request"
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("", "at once", "requests", "pairs", "pairs a minute", "tokens a second", "scdpo over it"):
+    for column in ("", "at once", "requests", "pairs", "pairs a minute", "tokens a second", "seconds"):
         table.add_column(column, justify="left" if not column else "right")
     for row in rows:
         figures = row.figures
-        over = f"{ours.pairs_a_minute / figures.pairs_a_minute:.2f}" if figures.pairs and row.side != OURS else ""
         table.add_row(
             NAMES[row.side],
             str(row.batch or bench.rows),
@@ -251,7 +260,7 @@ def print_table(work: Work, rows: list[Row], share: float, bench: SamplingBench,
             f"{figures.pairs:,}",
             f"{figures.pairs_a_minute:.1f}",
             f"{figures.tokens_a_second:.0f}",
-            over,
+            f"{figures.seconds:.0f}",
         )
     console.print(table)
     console.print(f"bare matrix products of the same tokens, every prompt once: {share:.0%} of scdpo's time")

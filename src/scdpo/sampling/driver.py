@@ -32,11 +32,12 @@ class Execute:
 class Attempts:
     """Attempts at one thing, each a rollout that depends on its number alone, which are wanted in order until one will do.
 
-    make: the rollout of an attempt by its number; limit: no number reaches it.
+    make: the rollout of an attempt by its number; limit: no number reaches it; all_wanted: one will not do, each is wanted.
     """
 
     make: Callable[[int], Rollout[Any]]
     limit: int
+    all_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class CodeRunner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """A rollout or an attempt of one, in flight. ticket: of its requests, and its session's number."""
+    """A rollout or an attempt of one, in flight. ticket: of its requests, and its session's number; one of the attempts that it
+    waits for may have it."""
 
     rollout: Rollout[Any]
     ticket: int
@@ -76,12 +78,24 @@ class Line:
     asked: int = 0  # how many of these it has waited for
     live: dict[int, Line] = field(default_factory=dict)
     ended: dict[int, Any] = field(default_factory=dict)
-    tickets: list[int] = field(default_factory=list)  # of attempts that have ended, for the next
+    tickets: list[int] = field(default_factory=list)  # that its next attempts may have, the last used one last
+
+    def __post_init__(self) -> None:
+        self.tickets.append(self.ticket)
 
     @property
     def is_wanted(self) -> bool:
         """Whether nobody has dropped it: another answer of the same advance may have."""
-        return self.parent is None or self.parent.live.get(self.number) is self
+        return self.parent is None or (self.parent.live.get(self.number) is self and self.parent.is_wanted)
+
+    @property
+    def reach(self) -> range:
+        """The attempts that may be made before they are wanted: as many as were wanted so far, for who needed many needs more,
+        and at most about half of what is made is in vain."""
+        if self.attempts is None:
+            return range(0)
+        ahead = self.attempts.limit if self.attempts.all_wanted else self.waits_for + self.asked
+        return range(self.waits_for + 1, min(ahead, self.attempts.limit))
 
 
 class Driver:
@@ -115,16 +129,13 @@ class Driver:
                     raise
                 self.end(line, error)
                 return
-            if isinstance(request, Generate):
-                self.engine.submit(line.ticket, request)
-                self.generating[line.ticket] = line
-                return
-            if isinstance(request, Execute):
-                self.execute(line, request)
+            if not isinstance(request, Attempt):
+                self.drop_attempts(line)
+                self.ask(line, request)
                 return
             if line.attempts is not request.attempts:
                 self.drop_attempts(line)
-                line.attempts, line.asked = request.attempts, 0
+                line.attempts = request.attempts
             line.waits_for, line.asked = request.number, line.asked + 1
             if request.number not in line.ended:
                 if request.number not in line.live:
@@ -132,7 +143,11 @@ class Driver:
                 return
             answer = line.ended.pop(request.number)
 
-    def execute(self, line: Line, request: Execute) -> None:
+    def ask(self, line: Line, request: Generate | Execute) -> None:
+        if isinstance(request, Generate):
+            self.engine.submit(line.ticket, request)
+            self.generating[line.ticket] = line
+            return
         assert self.sandbox is not None, "a rollout runs code, and there is no sandbox"
         if request.fresh:
             self.sandbox.close(line.ticket)
@@ -148,15 +163,15 @@ class Driver:
         self.send(line, None)
 
     def end(self, line: Line, result: Any) -> None:
+        self.drop_attempts(line)
         self.close(line)
         parent = line.parent
         if parent is None:
-            self.drop_attempts(line)
             del self.started[line.number]
             self.results.append((line.number, result))
             return
         del parent.live[line.number]
-        parent.tickets.append(line.ticket)
+        parent.tickets += line.tickets
         parent.ended[line.number] = result
         if line.number == parent.waits_for:
             self.send(parent, parent.ended.pop(line.number))
@@ -168,31 +183,32 @@ class Driver:
     def drop_attempts(self, line: Line) -> None:
         """End the attempts of a line that nobody wants any more."""
         for attempt in line.live.values():
+            self.drop_attempts(attempt)
             if self.generating.pop(attempt.ticket, None):
                 self.engine.cancel(attempt.ticket)
             self.executing = deque(waiting for waiting in self.executing if waiting[2] is not attempt)
             attempt.rollout.close()
             self.close(attempt)
-            line.tickets.append(attempt.ticket)
-        line.live, line.ended = {}, {}
+            line.tickets += attempt.tickets
+        line.attempts, line.asked, line.live, line.ended = None, 0, {}, {}
+
+    def lines(self, among: Iterable[Line]) -> Iterator[Line]:
+        """All lines in flight, with the attempts of each behind it."""
+        for line in among:
+            yield line
+            yield from self.lines(line.live.values())
 
     def look_ahead(self, most: int) -> None:
-        """Start attempts that may come to be wanted, while fewer than `most` lines are at work.
-
-        A line gets as many at once as it has wanted so far: who needed many needs more, and at most about half of what it
-        makes is in vain.
-        """
+        """Start attempts that are wanted, or may come to be, while fewer than `most` lines are at work."""
         spare = most - len(self.generating) - len(self.executing)
-        for line in sorted(self.started.values(), key=lambda line: line.asked):
-            if spare <= 0:
-                return
-            if line.attempts is None:
-                continue
-            reach = range(line.waits_for + 1, min(line.waits_for + line.asked, line.attempts.limit))
-            wanted = [number for number in reach if number not in line.live and number not in line.ended]
-            for number in wanted[:spare]:
-                self.attempt(line, number)
-            spare -= len(wanted[:spare])
+        waiting = [line for line in self.lines(self.started.values()) if line.attempts is not None]
+        for line in sorted(waiting, key=lambda line: (not (line.attempts and line.attempts.all_wanted), line.asked)):
+            for number in line.reach:
+                if spare <= 0:
+                    return
+                if number not in line.live and number not in line.ended:
+                    self.attempt(line, number)
+                    spare -= 1
 
     def advance(self) -> None:
         """One advance of the engine, and the outputs that are due after it."""

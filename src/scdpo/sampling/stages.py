@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from scdpo.engines.interface import Engine
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import SamplingRules
-from scdpo.sampling.driver import CodeRunner, Rollout, run_all
+from scdpo.sampling.driver import Attempt, Attempts, CodeRunner, Rollout, run_all
 from scdpo.sampling.policies import (
     ForkTry,
     ProblemSamples,
@@ -122,8 +122,14 @@ def fork_problem(
     if tree is None:
         return ForkedProblem(problem.id, None)
     tries, branches = [], list(tree.branches)
-    for fork in choose_forks(tree.trunk, problem.id, settings.choice, settings.forks_per_solution, rules.seed):
-        attempt, branch = yield from until_wrong(problem, tree.trunk, fork, settings.ramp, settings.attempts, rules)
+    trunk, forks = tree.trunk, choose_forks(tree.trunk, problem.id, settings.choice, settings.forks_per_solution, rules.seed)
+    searches = Attempts(
+        lambda number: until_wrong(problem, trunk, forks[number], settings.ramp, settings.attempts, rules),
+        len(forks),
+        all_wanted=True,
+    )
+    for number in range(len(forks)):
+        attempt, branch = yield Attempt(searches, number)
         tries.append(attempt)
         if branch is not None:
             branches.append(branch)
