@@ -27,12 +27,10 @@ PARKED_SHARE = 4
 """Of so many rows there is one more to park a request that stopped."""
 WORTH_COPYING = 8
 """Tokens that a row must share with a new prompt for their keys and values to be taken over."""
-WORTH_WAITING = 64
+WORTH_WAITING = 16
 """Shared tokens, not yet computed, for which a new prompt waits until they are."""
-PASS_SHARE = 8
-"""Prompts are computed at once where the rows that have much of theirs before them are one in so many."""
 PASS_LEAST = 4
-"""What is much: fewer tokens are read one by one, beside the rows that generate."""
+"""Fewer tokens of a prompt are read one by one, beside the rows that generate."""
 PASS_TOKENS = 8192
 """The most tokens of one forward pass over prompts, padding included."""
 
@@ -124,13 +122,12 @@ class TransformersEngine:
     def advance(self) -> list[tuple[int, Completion]]:
         """Give free rows to those who wait, compute prompts where that is worth a pass, and decode one token in every row."""
         self._close_gaps()
-        while self.queue and len(self.active) < self.rows:
-            self._admit(*self.queue.popleft())
+        self._fill_rows()
         if not self.active:
             return []
         before = (self.prompts - self.lengths)[: len(self.active)]
-        much = int((before >= PASS_LEAST).sum())
-        if much >= max(1, self.rows // PASS_SHARE) or much == len(self.active):
+        much = before[before >= PASS_LEAST]
+        if len(much) == len(before) or int(much.sum()) >= len(before):  # a pass over as many tokens as a step has
             self._compute_prompts(before)
         count = len(self.active)
         places = self.lengths[:count] - 1
@@ -142,33 +139,49 @@ class TransformersEngine:
         self._append(count, self.model.get_output_embeddings()(states[:, -1]))
         return self._finished()
 
-    def _admit(self, ticket: int, request: Generate) -> None:
-        """Give a request the next row, with what is computed of its prompt already: by itself, or by another row."""
+    def _fill_rows(self) -> None:
+        """Give free rows to those who wait. Who shares much of a prompt that is still to be computed waits until it is."""
+        while self.queue and len(self.active) < self.rows:
+            put_off: list[tuple[int, Generate]] = []
+            while self.queue and len(self.active) < self.rows:
+                arrival = self.queue.popleft()
+                if not self._admit(*arrival):
+                    put_off.append(arrival)
+            self.queue.extendleft(reversed(put_off))
+            if put_off:
+                self._compute_prompts((self.prompts - self.lengths)[: len(self.active)])
+
+    def _admit(self, ticket: int, request: Generate) -> bool:
+        """Give a request the next row, with what is computed of its prompt already, by itself or by the row that shares most of
+        it; False where that row is about to compute more of it."""
         row = len(self.active)
-        own = self.parked.pop(ticket, None)
+        own = self.parked.get(ticket)
         if own is not None:
-            self.free_slots.append(own.slot)
             source, shared = own.slot, common(np.array(own.ids), request.ids)
         else:
-            source, shared = self._relative(request)
+            source, shared = self._relative(request.ids)
+            computed = int(self.lengths[source]) - 1
+            if shared - computed >= WORTH_WAITING and int(self.prompts[source]) - computed > PASS_LEAST:
+                return False
+            shared = min(shared, computed)
+        if self.parked.pop(ticket, None) is not None:
+            self.free_slots.append(source)
         self.active.append((ticket, request))
         if shared >= WORTH_COPYING or own is not None:
             self.store.move(source, row, shared)
             self._begin(row, request, shared)
         else:
             self._begin(row, request, 0)
+        return True
 
-    def _relative(self, request: Generate) -> tuple[int, int]:
-        """The row that shares most of a prompt, and how many of its tokens are computed there."""
+    def _relative(self, ids: tuple[int, ...]) -> tuple[int, int]:
+        """The row at work that shares most of a prompt, and how many of its tokens."""
         if not self.active:
             return 0, 0
-        asked = self.asked[: len(self.active), : len(request.ids)]
-        differs = asked != np.array(request.ids)
-        shared = np.where(differs.any(axis=1), differs.argmax(axis=1), len(request.ids))
+        differs = self.asked[: len(self.active), : len(ids)] != np.array(ids)
+        shared = np.where(differs.any(axis=1), differs.argmax(axis=1), len(ids))
         row = int(shared.argmax())
-        if shared[row] - int(self.lengths[row]) >= WORTH_WAITING:
-            self._compute_prompts((self.prompts - self.lengths)[: len(self.active)])
-        return row, min(int(shared[row]), int(self.lengths[row]) - 1)
+        return row, int(shared[row])
 
     def _compute_prompts(self, before: Tensor) -> None:
         """Compute the prompts of the rows that have much before them, but for the last token, which the next step reads.
