@@ -75,7 +75,7 @@ def test_continuous_batching_as_an_engine(story_model, story_codec):
 
 
 def test_the_command(story_model, tmp_path, capsys):
-    """All ratios of the issue are in the file, for an untrained model by the same work: it solves nothing."""
+    """All ratios of the issue are in the file, for an untrained model by problems: it solves nothing."""
     file = tmp_path / "figures.json"
     words = f"bench sampling --model {story_model} --data stories --shots 0 --problems 4 --samples 2 --attempts 2 --rows 4"
     assert (
@@ -84,7 +84,7 @@ def test_the_command(story_model, tmp_path, capsys):
     figures = json.loads(file.read_text())
     expected = {f"{work}_vs_{peer}" for work in ("naive", "fork") for peer in ("generate", "continuous")}
     assert set(figures["ratio"]) == expected | {"fork_vs_call_per_step"} and min(figures["ratio"].values()) > 0
-    assert set(figures["ratio_by"].values()) == {"the same work"}
+    assert set(figures["ratio_by"].values()) == {"problems a minute"}
     fork = figures["fork"]
     assert fork["generate"]["batch"] in (2, 4) and fork["call_per_step"]["batch"] == fork["generate"]["batch"]
     assert all(side["requests"] >= 4 and side["tokens"] > 0 for side in fork.values())

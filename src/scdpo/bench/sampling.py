@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from scdpo.engines.interface import Completion, Engine, Generate
 from scdpo.engines.temperature import TemperatureRamp
@@ -44,8 +44,9 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a side came to: pairs, requests, tokens generated, tokens of all prompts asked, seconds."""
+    """What a side came to: problems done, pairs, requests, tokens generated, tokens of all prompts asked, seconds."""
 
+    problems: int = 0
     pairs: int = 0
     requests: int = 0
     tokens: int = 0
@@ -54,12 +55,17 @@ class Figures:
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(
+            self.problems + other.problems,
             self.pairs + other.pairs,
             self.requests + other.requests,
             self.tokens + other.tokens,
             self.prompt_tokens + other.prompt_tokens,
             self.seconds + other.seconds,
         )
+
+    @property
+    def problems_a_minute(self) -> float:
+        return 60 * self.problems / self.seconds
 
     @property
     def pairs_a_minute(self) -> float:
@@ -127,7 +133,7 @@ def measure(
     rollouts = [naive_pair(case, amount, rules) if work == "naive" else fork_pairs(case, amount, rules) for case in cases]
     pairs = sum(run_block(rollouts, metered, rows, report, None))
     seconds = time.perf_counter() - began
-    return Figures(pairs, metered.requests, metered.tokens, metered.prompt_tokens, seconds)
+    return Figures(len(cases), pairs, metered.requests, metered.tokens, metered.prompt_tokens, seconds)
 
 
 def naive_pair(case: Case, amount: Amount, rules: SamplingRules) -> Rollout[int]:
@@ -149,13 +155,3 @@ def fork_pairs(case: Case, amount: Amount, rules: SamplingRules) -> Rollout[int]
         attempt, _ = yield Attempt(searches, number)
         found += attempt.found
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A way to sample. open: gives its engine; close: ends what that keeps running."""
-
-    name: str
-    open: Callable[[], Engine]
-    note: str = ""
-    close: Callable[[Any], None] = lambda engine: None
