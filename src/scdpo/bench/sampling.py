@@ -111,7 +111,7 @@ def make_cases(problems: Iterable[Problem], count: int, forks: int, rules: Sampl
         except ModelError:
             continue
         late = list(trunk.forks)[len(trunk.forks) // 2 :]
-        if late and rules.unfit(problem) is None:
+        if late and len(trunk.ids) < rules.max_new_tokens and rules.unfit(problem) is None:
             cases.append(Case(problem, trunk, tuple(late[-forks:])))
     if len(cases) < count:
         raise BenchError(f"{len(cases)} of {count} problems with worked solutions that can be forked and fit; give more")
