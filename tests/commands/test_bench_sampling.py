@@ -86,7 +86,7 @@ def test_the_command(story_model, tmp_path, capsys):
     assert set(figures["ratio_by"].values()) == {"problems a minute"}
     fork = figures["fork"]
     assert fork["generate"]["batch"] in (2, 4) and fork["call_per_step"]["batch"] == fork["generate"]["batch"]
-    assert all(side["requests"] >= 4 and side["tokens"] > 0 for side in fork.values())
+    assert all(side["requests"] >= 1 and side["tokens"] > 0 for side in fork.values())
     assert 0 < figures["share_of_bound"]["fork"] < 1
     assert "one call a step" in capsys.readouterr().out
 

@@ -32,8 +32,8 @@ from scdpo.training.train import check_precision
 OURS, GENERATE, CALL_PER_STEP, CONTINUOUS, VLLM = "scdpo", "generate", "call_per_step", "continuous", "vllm"
 NAMES = {
     OURS: "scdpo",
-    GENERATE: "transformers generate, padded batches",
-    CALL_PER_STEP: "one call a step, prefix computed again",
+    GENERATE: "transformers generate",
+    CALL_PER_STEP: "one call a step",
     CONTINUOUS: "transformers continuous batching",
     VLLM: "vLLM in process",
 }
@@ -254,7 +254,7 @@ def print_table(work: Work, rows: list[Row], share: float, bench: SamplingBench,
     )
     table = Table(box=None, pad_edge=False)
     for column in ("", "at once", "problems", "requests", "pairs", "pairs a minute", "tokens a second"):
-        table.add_column(column, justify="left" if not column else "right")
+        table.add_column(column, justify="left" if not column else "right", no_wrap=not column)
     for row in rows:
         figures = row.figures
         table.add_row(
