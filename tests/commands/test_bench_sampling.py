@@ -14,6 +14,7 @@ from scdpo.engines.temperature import TemperatureRamp
 from scdpo.training.model_files import load_model, save_model
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import ModelSettings
+from tests.engines.test_engines import run
 
 RAMP = TemperatureRamp(0.9, 0.2, 1.5)
 
@@ -27,21 +28,12 @@ def story_model(story_tokenizer, tmp_path_factory):
     return folder
 
 
-def collect(engine, requests):
-    for ticket, request in enumerate(requests):
-        engine.submit(ticket, request)
-    done = {}
-    while len(done) < len(requests):
-        done |= dict(engine.advance())
-    return [done[ticket] for ticket in range(len(requests))]
-
-
 @pytest.mark.parametrize("a_step", [False, True])
 def test_generate_as_an_engine(story_model, story_codec, a_step):
     """Temperatures follow the steps in both ways, and a request gets no more than it asked for; nothing of its padding."""
     engine = BatchedGenerate(load_model(story_model), {story_codec.end_id}, story_codec.step_end_ids, 3, a_step)
     requests = [Generate(tuple(range(5, 8 + n)), RAMP, 20 + n, n) for n in range(7)]
-    for request, completion in zip(requests, collect(engine, requests), strict=True):
+    for request, completion in zip(requests, run(engine, requests), strict=True):
         assert len(completion.ids) == request.max_new_tokens or completion.finish == "end"
         steps = 0
         inside = False
@@ -57,7 +49,7 @@ def test_generate_draws_at_the_ramps_temperature(story_model, story_codec):
     engine = BatchedGenerate(model, {story_codec.end_id}, story_codec.step_end_ids, 1000, False)
     drawn = [
         c.ids[0] if c.ids else story_codec.end_id
-        for c in collect(engine, 3000 * [Generate((5, 6, 7), TemperatureRamp.constant(1.5), 1)])
+        for c in run(engine, 3000 * [Generate((5, 6, 7), TemperatureRamp.constant(1.5), 1)])
     ]
     with torch.no_grad():
         expected = torch.softmax(model(torch.tensor([[5, 6, 7]])).logits[0, -1] / 1.5, -1)
@@ -68,7 +60,7 @@ def test_generate_draws_at_the_ramps_temperature(story_model, story_codec):
 def test_continuous_batching_as_an_engine(story_model, story_codec):
     engine = ContinuousBatching(load_model(story_model), {story_codec.end_id}, story_codec.step_end_ids, 4, 64)
     try:
-        completions = collect(engine, [Generate(tuple(range(5, 8 + n)), RAMP, 12, n) for n in range(9)])
+        completions = run(engine, [Generate(tuple(range(5, 8 + n)), RAMP, 12, n) for n in range(9)])
     finally:
         engine.stop()
     assert all(len(c.ids) == 12 or c.finish == "end" for c in completions)
