@@ -35,7 +35,7 @@ def bench_growth(
     with tempfile.TemporaryDirectory(prefix="scdpo-growth-") as place:
         costs = measure(run, settings_of(problems, workers), block, Path(place), hear)
     table = Table(box=None, pad_edge=False)
-    for column in ("varied", "problems", "forks", "workers", "seconds", "MB", "samples", "continuations", "pairs"):
+    for column in ("varied", "problems", "forks", "workers", "s", "MB", "samples", "continued", "pairs"):
         table.add_column(column, justify="left" if column == "varied" else "right")
     for name, series in costs.items():
         for cost in series:
