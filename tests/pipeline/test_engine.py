@@ -38,5 +38,5 @@ def test_vllm_that_is_not_installed(folder, story_codec):
 def test_adapters_are_not_for_vllm(folder, story_codec, tmp_path, monkeypatch):
     (tmp_path / "adapter_config.json").write_text("{}")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(ModelError, match='holds adapters, which engine.kind "vllm" does not load'):
+    with pytest.raises(ModelError, match=r'holds adapters, which engine\.kind "vllm" does not load'):
         open_engine(EngineSettings(kind="vllm"), tmp_path, story_codec, 128)
