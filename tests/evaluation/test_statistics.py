@@ -2,9 +2,11 @@
 
 import random
 
+import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
-from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
+from scdpo.evaluation.statistics import Estimate, mcnemar, paired_difference, wilson
 from scdpo.report.result import call
 
 
@@ -22,20 +24,40 @@ def test_wilson_at_the_ends(right):
     assert estimate.high - estimate.low > 0.05
 
 
-def test_a_paired_difference_by_hand():
-    """100 problems, 15 gained and 5 lost: value 0.10; with half a problem more in each cell (15.5 - 5.5) / 102 = 0.098039
-    +- 1.959964 sqrt(21 - 100 / 102) / 102 = 0.085978."""
-    first = [True] * 40 + [False] * 40 + [True] * 5 + [False] * 15
-    second = [True] * 40 + [False] * 40 + [False] * 5 + [True] * 15
+def outcomes(both, neither, lost, gained):
+    """The outcomes of two models on problems that both, none, the first or the second of them answers rightly."""
+    first = [True] * both + [False] * neither + [True] * lost + [False] * gained
+    return first, [True] * both + [False] * neither + [False] * lost + [True] * gained
+
+
+def test_a_paired_difference_is_the_bootstraps():
+    """100 problems, 15 gained and 5 lost: 0.10, with the percentile interval of scipy's bootstrap over problems."""
+    first, second = outcomes(40, 40, 5, 15)
     estimate = paired_difference(first, second)
     assert estimate.value == pytest.approx(0.10)
-    assert (estimate.low, estimate.high) == pytest.approx((0.098039 - 0.085978, 0.098039 + 0.085978), abs=1e-5)
-    assert estimate.is_resolved
+    change = np.subtract(second, first, dtype=float)
+    theirs = bootstrap((change,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
+    assert (estimate.low, estimate.high) == pytest.approx((theirs.low, theirs.high), abs=0.0101)  # a problem of 100
+
+
+def test_mcnemar_by_hand():
+    """15 of 20 changed problems one way: 2 P(X >= 15), X binomial(20, 1/2), = 2 (15504 + 4845 + 1140 + 190 + 20 + 1) / 2^20."""
+    assert mcnemar(15, 5) == pytest.approx(2 * 21700 / 2**20)
+    assert mcnemar(5, 15) == mcnemar(15, 5)
+    assert mcnemar(0, 0) == 1.0
+    assert paired_difference(*outcomes(40, 40, 5, 15)).p == mcnemar(15, 5)
+
+
+def test_few_changed_problems_resolve_nothing():
+    """Five gained and none lost: the bootstrap leaves zero out, but p = 2 / 2^5 = 0.0625."""
+    estimate = paired_difference(*outcomes(50, 45, 0, 5))
+    assert estimate.low > 0 and estimate.p == pytest.approx(0.0625)
+    assert not estimate.is_resolved
 
 
 def test_equal_models_are_not_resolved():
-    outcomes = [True, False] * 50
-    assert not paired_difference(outcomes, outcomes).is_resolved
+    right = [True, False] * 50
+    assert not paired_difference(right, right).is_resolved
 
 
 def test_the_paired_interval_covers():

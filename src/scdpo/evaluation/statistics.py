@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from math import sqrt
 
 Z95 = 1.959963984540054
+RESAMPLES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share or a difference of shares with its 95% interval, all between -1 and 1, over n problems."""
+    """A share or a difference of shares with its 95% interval, all between -1 and 1, over n problems.
+
+    p: of McNemar's exact test, for differences between models on the same problems.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    p: float | None = None
 
     @property
     def is_resolved(self) -> bool:
-        """Whether the interval leaves zero out: only then is a difference called one."""
-        return self.low > 0 or self.high < 0
+        """Whether a difference may be called one: the interval leaves zero out, and the test, where there is one, agrees."""
+        return (self.low > 0 or self.high < 0) and (self.p is None or self.p < 0.05)
 
 
 def wilson(right: int, n: int) -> Estimate:
@@ -35,17 +40,27 @@ def wilson(right: int, n: int) -> Estimate:
 
 
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
-    """accuracy(second) - accuracy(first) on the same problems, with the interval of Agresti and Min (2005).
+    """accuracy(second) - accuracy(first) on the same problems, with the interval of the paired bootstrap and McNemar's p.
 
-    Each pair of outcomes counts, and half a problem is added to each of the four cells, which keeps the interval honest where
-    few problems differ. The value itself is the plain difference.
+    Problems are drawn anew with replacement, each with both its outcomes. How many of them are gained and lost is then
+    multinomial, so no problem need really be drawn; the draws are the same at every call. Where few problems differ the
+    bootstrap's interval is too short: the exact test guards against that (see Estimate.is_resolved).
     """
+    import numpy as np
+
     if len(first) != len(second) or not first:
         raise ValueError("a paired difference needs the same problems for both models, at least one")
     n = len(first)
     gained = sum(b and not a for a, b in zip(first, second, strict=True))
     lost = sum(a and not b for a, b in zip(first, second, strict=True))
-    total, up, down = n + 2, gained + 0.5, lost + 0.5
-    centre = (up - down) / total
-    half = Z95 * sqrt((up + down) - (up - down) ** 2 / total) / total
-    return Estimate((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half), n)
+    drawn = np.random.default_rng(0).multinomial(n, [gained / n, lost / n, (n - gained - lost) / n], size=RESAMPLES)
+    low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975]) / n
+    return Estimate((gained - lost) / n, float(low), float(high), n, mcnemar(gained, lost))
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The two-sided p of McNemar's exact test: of the problems on which two models differ, `gained` went one way and `lost`
+    the other."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from scdpo.credit.localisation import Localisation
+from scdpo.credit.record import CreditedSolution
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import Estimate
+from scdpo.evaluation.temperature import TemperaturePoint
 
 LABELS = {"sft": "SFT", "rft": "RFT", "dpo": "DPO", "dpo-data-equal": "DPO (data-equal)", "scdpo": "SCDPO"}
 DIFFERENCES = (
@@ -20,8 +23,8 @@ DIFFERENCES = (
     ("dpo-data-equal", "scdpo"),
 )
 READING = (
-    "95% intervals over problems, of models trained once: another seed gives other models. "
-    "Where an interval includes zero: not resolved."
+    "95% intervals by paired bootstrap over problems, p by McNemar's exact test, of models trained once: another seed gives "
+    "other models. Not resolved: the interval includes zero, or p is 0.05 or more."
 )
 FALLING = (
     "Log-probs of chosen ends may fall while the margin grows: the loss asks only that the rejected ones fall further. A small "
@@ -77,6 +80,12 @@ class Result:
     trees: Sequence[TreeView]
     rounds: Sequence[RoundFigures] = ()
     """Of a run of several rounds. All else is of the first, but for the training logs, which are of all."""
+    localisation: Localisation | None = None
+    """None where no wrong solutions were credited, or where no oracle says which step is wrong."""
+    credited: Sequence[CreditedSolution] = ()
+    """Wrong solutions to look at, with the values of every score."""
+    temperatures: Mapping[str, Sequence[TemperaturePoint]] = field(default_factory=dict)
+    """Model -> points by rising temperature."""
 
 
 def percent(estimate: Estimate) -> str:

@@ -1,0 +1,78 @@
+"""Credited solutions: what a model, against its reference, holds each token of a solution responsible for.
+
+Knows characters and numbers; knows no model and no tokenizer (see scoring).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Span = tuple[int, int]
+"""(start, stop): characters of the solution's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditedSolution:
+    """A solution of n tokens with one value for each of them under every score.
+
+    text: the solution; steps: the span of each step, joined the text; ids: [n] token ids; spans: [n], the characters that each
+    token spells: tokens that share a character (byte-level ones) all have that character's span, the end-of-sequence token
+    has none, (len(text), len(text)); step_of: [n], the step that each token belongs to; values: score -> [n] in nats, None at
+    tokens that the model was given and did not write (the outputs of code). A score is "sft-log-prob", log pi_SFT(token), or a
+    model's name, for r = beta log(pi / pi_ref) (Eq. 7). wrong: the first wrong step, -1 where every step is right, None where
+    nobody knows; kind: what is wrong with it; stated: the answer that the solution gives; right: whether it is right, None
+    where nobody knows.
+    """
+
+    name: str
+    question: str
+    text: str
+    steps: tuple[Span, ...]
+    ids: tuple[int, ...]
+    spans: tuple[Span, ...]
+    step_of: tuple[int, ...]
+    values: Mapping[str, tuple[float | None, ...]]
+    wrong: int | None = None
+    kind: str | None = None
+    answer: str | None = None
+    stated: str | None = None
+    right: bool | None = None
+
+    def step_sums(self, score: str) -> list[float]:
+        """The score of each step: the sum over its tokens in nats. 0 for a step of given tokens only.
+
+        The end-of-sequence token counts for no step.
+        """
+        sums = [0.0] * len(self.steps)
+        for span, step, value in zip(self.spans, self.step_of, self.values[score], strict=True):
+            if value is not None and span[0] < len(self.text):
+                sums[step] += value
+        return sums
+
+    def to_json(self) -> dict[str, Any]:
+        """The record of docs/credit.md."""
+        return {
+            "id": self.name,
+            "question": self.question,
+            "answer": self.answer,
+            "stated": self.stated,
+            "right": self.right,
+            "wrong": self.wrong,
+            "kind": self.kind,
+            "text": self.text,
+            "steps": [
+                {"start": start, "stop": stop, "sums": {score: round(self.step_sums(score)[place], 6) for score in self.values}}
+                for place, (start, stop) in enumerate(self.steps)
+            ],
+            "tokens": {
+                "ids": list(self.ids),
+                "spans": [list(span) for span in self.spans],
+                "steps": list(self.step_of),
+                "values": {
+                    score: [None if value is None else round(value, 6) for value in values]
+                    for score, values in self.values.items()
+                },
+            },
+        }
