@@ -301,6 +301,10 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.bench_growth import bench_growth
 
         bench_growth(known.run, known.problems, known.most_workers, known.block, known.svg, known.json, console)
+    elif known.part == "page":
+        from scdpo.commands.bench_page import bench_page
+
+        bench_page(known.trees, known.tries, known.json, console)
     elif known.part == "grading":
         from scdpo.commands.bench import bench_grading
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from scdpo.bench.page_material import made_result
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
+from scdpo.report.document import line_block, script_json
 from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
-from scdpo.report.page import html_page, script_json
+from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
+from scdpo.report.tree_browser import index_entry
 
 HOSTILE = "</script><script>alert(1)</script> <b> $title & é"
 
@@ -102,15 +105,48 @@ def test_without_an_oracle_nothing_is_said_of_steps(result):
 
 def test_nothing_in_the_data_breaks_the_page(result):
     page = html_page(result)
-    assert page.count("<script") == 2
+    assert page.count("<script") == page.count("</script>") == 3
     assert "<title>demo &lt;&amp;&gt;" in page
-    embedded = re.search(r'<script type="application/json" id="trees">(.*?)</script>', page, re.S).group(1)
-    assert json.loads(embedded)[0]["question"] == HOSTILE
+    assert json.loads(block(page, "tree-index"))[0]["question"] == HOSTILE
+    (body,) = block(page, "tree-bodies").splitlines()
+    assert json.loads(body)["branches"][0]["steps"][0]["pieces"][0]["text"] == HOSTILE
 
 
-def test_script_json_survives_a_closing_tag():
-    assert "</" not in script_json({"a": "</script>"})
-    assert json.loads(script_json({"a": "</script>"})) == {"a": "</script>"}
+def block(page: str, name: str) -> str:
+    """What stands in a data block of the page."""
+    return re.search(rf'<script type="application/jsonl?" id="{name}">(.*?)</script>', page, re.S).group(1)
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "a\nb\u2028c", "half of a pair: \ud83c", "\x00"])
+def test_data_survives_the_file(text):
+    """A value comes back as it was from one line of a UTF-8 file, whatever its texts hold."""
+    line = script_json({"a": text})
+    assert "<" not in line and "\n" not in line
+    assert json.loads(line.encode()) == {"a": text}
+    assert line_block("x", [text, text]).count("\n") == 2
+
+
+def test_what_is_not_there_has_no_section(result):
+    full = html_page(replace(result, credited=made_result(0, credited=2).credited))
+    assert 'href="#credit"' in full and 'href="#trees"' in full
+    bare = html_page(replace(result, trees=[]))
+    assert 'href="#credit"' not in bare and 'href="#trees"' not in bare and "VirtualList" not in bare
+
+
+def test_the_index_tells_where_branches_go_wrong(result):
+    """Before the fork, at it and after it; a naive branch is neither."""
+    (tree,) = result.trees
+
+    def entry(fork: int, wrong: int | None) -> dict:
+        return index_entry(replace(tree, branches=[{**tree.branches[0], "fork": fork, "wrong": wrong}]))
+
+    told = {
+        (fork, wrong): (entry(fork, wrong)["before"], entry(fork, wrong)["later"])
+        for fork in (0, 2)
+        for wrong in (None, 1, 2, 3)
+    }
+    assert [places for places, (before, _) in told.items() if before] == [(2, 1)]
+    assert [places for places, (_, later) in told.items() if later] == [(2, 3)]
 
 
 def test_tables_are_aligned():

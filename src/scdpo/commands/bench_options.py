@@ -22,6 +22,11 @@ def add_bench(commands: Any) -> None:
     sandbox.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     add_bench_sampling(parts)
     add_bench_growth(parts)
+    text = "seconds until the report page of many trees can be used, in a headless Chromium"
+    page = parts.add_parser("page", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    page.add_argument("--trees", type=int, default=10_000, metavar="N", help="of the page (default: 10,000)")
+    page.add_argument("--tries", type=int, default=5, metavar="N", help="how often it is opened (default: 5)")
+    page.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
     training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
     training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")

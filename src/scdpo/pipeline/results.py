@@ -26,7 +26,8 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.code_format import FORMATS, CodeFormat, Piece
 from scdpo.solutions.solution import Solution, Step
 
-TREES_SHOWN = 120
+TREES_SHOWN = 10_000
+"""On the page; more of them make a file that opens too slowly."""
 
 
 def collect(run: RunDirectory) -> Result:

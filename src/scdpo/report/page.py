@@ -1,17 +1,15 @@
-"""The page: one HTML file with everything in it, no network. Tables and charts are made here, trees drawn by page.html."""
+"""The page: one HTML file with everything in it, no network. The sections of a run, from its tables, figures and records."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from html import escape
-from importlib import resources
-from string import Template
-from typing import Any
 
 from scdpo.problems.step_oracle import ERROR_KINDS
 from scdpo.report.charts import curves, difference_chart, interval_chart, stacked_bars
+from scdpo.report.credit_page import credit_section
+from scdpo.report.document import Section, document, html_table, note
 from scdpo.report.markdown import (
     ROUNDS,
     UNJUDGED,
@@ -29,49 +27,71 @@ from scdpo.report.markdown import (
     training_rows,
 )
 from scdpo.report.result import FALLING, LABELS, READING, Result, headline
+from scdpo.report.tree_browser import tree_section
 
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
 
 
 def html_page(result: Result) -> str:
     """report.html."""
-    template = Template((resources.files("scdpo.report") / "page.html").read_text(encoding="utf-8"))
-    kinds = {name: errors.by_kind for name, errors in result.errors.items()}
-    return template.substitute(
-        title=escape(f"{result.name}: Step-Controlled DPO"),
-        headline=escape(headline(result)),
-        reading=escape(READING),
-        problems=f"{result.accuracy['sft'].n} held-out {escape(result.split)} problems",
-        accuracy_table=table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
-        accuracy_chart=interval_chart(result.accuracy, "Accuracy in percent with 95% intervals"),
-        difference_table=table(["models", "points", "reading"], difference_rows(result)),
-        difference_chart=difference_chart(result.differences, "Paired differences in points with 95% intervals"),
-        rounds=rounds_section(result) if result.rounds else "",
-        error_chart=stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step")
-        if any(kinds.values())
-        else "",
-        error_table=table(error_head(result), error_rows(result)),
-        place_table=table(place_head(result), place_rows(result)) if error_places(result) else f"<p>{UNJUDGED}</p>",
-        data_table=table(["what", "count"], data_rows(result)),
-        training_charts="".join(
-            f"<figure>{chart}<figcaption>{name}</figcaption></figure>" for name, chart in training_charts(result)
-        ),
-        falling=escape(FALLING),
-        training_table=table(training_head(), training_rows(result)),
-        times_table=table(["stage", "seconds"], [(name, f"{value:.0f}") for name, value in result.stage_seconds.items()]),
-        recipe=escape(json.dumps(result.recipe, indent=2, ensure_ascii=False)),
-        manifest=escape(json.dumps(result.manifest, indent=2, ensure_ascii=False)),
-        tree_count=len(result.trees),
-        trees=script_json([asdict(tree) for tree in result.trees]),
-    )
+    sections = [
+        accuracy_section(result),
+        *([rounds_section(result)] if result.rounds else []),
+        errors_section(result),
+        data_section(result),
+        training_section(result),
+        *([credit_section(result.credited)] if result.credited else []),
+        *([tree_section(result.trees)] if result.trees else []),
+        times_section(result),
+        recipe_section(result),
+    ]
+    return document(f"{result.name}: Step-Controlled DPO", f'<p class="lead">{escape(headline(result))}</p>', sections)
 
 
-def rounds_section(result: Result) -> str:
+def accuracy_section(result: Result) -> Section:
+    body = [
+        note(f"Greedy decoding on {result.accuracy['sft'].n} held-out {result.split} problems. Wilson 95% intervals."),
+        chart(interval_chart(result.accuracy, "Accuracy in percent with 95% intervals")),
+        html_table(["model", "accuracy %", "trained on"], accuracy_rows(result)),
+        "<h3>Differences</h3>",
+        note(f"On the same problems, paired. {READING} Grey: not resolved."),
+        chart(difference_chart(result.differences, "Paired differences in points with 95% intervals")),
+        html_table(["models", "points", "reading"], difference_rows(result)),
+    ]
+    return Section("accuracy", "Accuracy", "\n".join(body), styles=("charts.css",))
+
+
+def rounds_section(result: Result) -> Section:
     """The rounds as a chart and a table."""
     accuracy = {"sft": result.accuracy["sft"]} | {f"scdpo.{each.number}": each.accuracy for each in result.rounds}
-    chart = interval_chart(accuracy, "Accuracy by round in percent with 95% intervals")
-    rows = table(round_head(), round_rows(result))
-    return f'<h2>Rounds</h2>\n<p class="note">{escape(ROUNDS)}</p>\n<div class="chart">{chart}</div>\n{rows}\n'
+    body = [
+        note(ROUNDS),
+        chart(interval_chart(accuracy, "Accuracy by round in percent with 95% intervals")),
+        html_table(round_head(), round_rows(result)),
+    ]
+    return Section("rounds", "Rounds", "\n".join(body))
+
+
+def errors_section(result: Result) -> Section:
+    kinds = {name: errors.by_kind for name, errors in result.errors.items()}
+    judged = error_places(result)
+    body = [
+        note("By the kind and the place of the first wrong step, as the step oracle judges it."),
+        chart(stacked_bars(kinds, ERROR_KINDS, "Wrong answers by kind of the first wrong step")) if judged else "",
+        html_table(error_head(result), error_rows(result)),
+        html_table(place_head(result), place_rows(result)) if judged else f"<p>{UNJUDGED}</p>",
+    ]
+    return Section("errors", "Wrong answers", "\n".join(body))
+
+
+def data_section(result: Result) -> Section:
+    return Section("data", "Data", html_table(["what", "count"], data_rows(result)))
+
+
+def training_section(result: Result) -> Section:
+    figures = "".join(f"<figure>{svg}<figcaption>{name}</figcaption></figure>" for name, svg in training_charts(result))
+    body = [f'<div class="figures">{figures}</div>', note(FALLING), html_table(training_head(), training_rows(result))]
+    return Section("training", "Training", "\n".join(body))
 
 
 def training_charts(result: Result) -> list[tuple[str, str]]:
@@ -100,16 +120,23 @@ def training_charts(result: Result) -> list[tuple[str, str]]:
         curve("log-probs of chosen ends, nats", by_arm("log_probs/chosen")),
         curve("log-probs of rejected ends, nats", by_arm("log_probs/rejected")),
     ]
-    return [(name, chart) for name, chart in charts if chart]
+    return [(name, svg) for name, svg in charts if svg]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table that scrolls in itself where it is too wide."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+def times_section(result: Result) -> Section:
+    rows = [(name, f"{seconds:.0f}") for name, seconds in result.stage_seconds.items()]
+    return Section("times", "Stage times", html_table(["stage", "seconds"], rows))
 
 
-def script_json(value: Any) -> str:
-    """JSON that may stand inside a script element."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def recipe_section(result: Result) -> Section:
+    parts = {"Recipe": result.recipe, "Manifest": result.manifest}
+    body = "\n".join(
+        f"<details><summary>{name}</summary><pre>{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre></details>"
+        for name, value in parts.items()
+    )
+    return Section("recipe", "Recipe and manifest", body)
+
+
+def chart(svg: str) -> str:
+    """A wide chart, which scrolls in itself on a narrow screen."""
+    return f'<div class="chart">{svg}</div>'

@@ -1,0 +1,77 @@
+"""Credited solutions to look at: the section of the report and a page of its own. Drawn by credit.js from the record's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from scdpo.credit.record import CreditedSolution
+from scdpo.report.document import Section, document, fill, json_block, line_block
+from scdpo.report.result import LABELS, label
+
+LOG_PROB = "sft-log-prob"
+ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", LOG_PROB)
+"""The columns from left to right: SCDPO left of DPO, as in the paper's Fig. 2."""
+FIRST_SHOWN = 2
+
+
+def credit_page(title: str, credited: Sequence[CreditedSolution]) -> str:
+    """A page of its own: what `scdpo credit` writes."""
+    return document(title, f'<p class="lead">{len(credited):,} solutions.</p>', [credit_section(credited)])
+
+
+def credit_section(credited: Sequence[CreditedSolution]) -> Section:
+    scores = ordered({score for solution in credited for score in solution.values})
+    index = {
+        "scores": [score_entry(score, place < FIRST_SHOWN) for place, score in enumerate(scores)],
+        "solutions": [index_entry(solution) for solution in credited],
+    }
+    kinds = sorted({kind_of(solution) for solution in credited})
+    return Section(
+        id="credit",
+        title="Credit for each token",
+        body=fill("credit.html", kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds)),
+        styles=("credit.css",),
+        scripts=("units.js", "credit.js"),
+        data=json_block("credit-index", index) + line_block("credit-bodies", (solution.to_json() for solution in credited)),
+    )
+
+
+def ordered(scores: set[str]) -> list[str]:
+    """Scores in the order of their columns, a model's later rounds after its first."""
+
+    def key(score: str) -> tuple[int, str]:
+        model = score.partition(".")[0]
+        return (ORDER.index(model) if model in ORDER else len(ORDER), score)
+
+    return sorted(scores, key=key)
+
+
+def score_entry(score: str, chosen: bool) -> dict[str, Any]:
+    """What the viewer needs to know of a score. scale: around zero for rewards, from zero down for log-probs."""
+    if score == LOG_PROB:
+        return {"name": score, "label": "SFT log-prob", "scale": "log-prob", "chosen": chosen}
+    known = score.partition(".")[0] in LABELS
+    return {"name": score, "label": label(score) if known else score, "scale": "reward", "chosen": chosen}
+
+
+def index_entry(solution: CreditedSolution) -> dict[str, Any]:
+    """What the viewer needs of a solution to list and filter it. lowest: score -> the step with the lowest sum."""
+    return {
+        "id": solution.name,
+        "kind": kind_of(solution),
+        "lowest": {score: lowest_step(solution, score) for score in solution.values},
+    }
+
+
+def lowest_step(solution: CreditedSolution, score: str) -> int | None:
+    sums = solution.step_sums(score)
+    return min(range(len(sums)), key=sums.__getitem__, default=None)
+
+
+def kind_of(solution: CreditedSolution) -> str:
+    """What is wrong with a solution, in the words of the viewer's list."""
+    if solution.wrong is None:
+        return "first wrong step unknown"
+    return "no wrong step" if solution.wrong < 0 else solution.kind or "wrong"

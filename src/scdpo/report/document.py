@@ -1,0 +1,99 @@
+"""An HTML document in one file: its sections, with their style, scripts and data in it. Nothing is loaded from anywhere.
+
+Knows how texts and data are put into HTML so that nothing in them can break it; knows nothing of what the sections say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+BASE_STYLES, BASE_SCRIPTS = ("base.css",), ("page.js",)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a document, with a place in its navigation. body: HTML, without the heading.
+
+    styles, scripts: the assets that it needs; what several sections need is put in once. data: HTML of its data blocks, which
+    come after all sections, so that a reader sees those first.
+    """
+
+    id: str
+    title: str
+    body: str
+    styles: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    data: str = ""
+
+    @property
+    def html(self) -> str:
+        return f'<section id="{self.id}" aria-labelledby="{self.id}-title">\n{self.heading}\n{self.body}\n</section>\n'
+
+    @property
+    def heading(self) -> str:
+        return f'<h2 id="{self.id}-title">{escape(self.title)}</h2>'
+
+
+def document(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """The whole file. lead: HTML that stands before the sections."""
+    return fill(
+        "document.html",
+        title=escape(title),
+        lead=lead,
+        style="\n".join(map(asset, together(BASE_STYLES, (section.styles for section in sections)))),
+        navigation="".join(f'<a href="#{section.id}">{escape(section.title)}</a>' for section in sections),
+        sections="".join(section.html for section in sections),
+        data="".join(section.data for section in sections),
+        script="\n".join(map(asset, together(BASE_SCRIPTS, (section.scripts for section in sections)))),
+    )
+
+
+def together(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:
+    """All names in order, each once."""
+    return list(dict.fromkeys([*base, *(name for names in more for name in names)]))
+
+
+def asset(name: str) -> str:
+    return (resources.files("scdpo.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def fill(name: str, **parts: str) -> str:
+    """An asset with its $parts put in. They are put in as they are: escape texts before."""
+    return Template(asset(name)).substitute(parts)
+
+
+def note(text: str) -> str:
+    """A paragraph that says how to read what follows."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table that scrolls in itself where it is too wide."""
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def json_block(name: str, value: Any) -> str:
+    """A value for the scripts, to be read whole."""
+    return f'<script type="application/json" id="{name}">{script_json(value)}</script>\n'
+
+
+def line_block(name: str, values: Iterable[Any]) -> str:
+    """Values for the scripts, one a line, to be read one by one: a page opens without reading all of them."""
+    lines = "\n".join(map(script_json, values))
+    return f'<script type="application/jsonl" id="{name}">{lines}</script>\n'
+
+
+def script_json(value: Any) -> str:
+    """JSON on one line that may stand inside a script element, and in a UTF-8 file whatever the texts hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return text if text.isascii() else SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

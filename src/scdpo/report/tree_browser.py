@@ -1,0 +1,48 @@
+"""The page's tree browser: the data that trees.js draws, a small index for its list and filters apart from the trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from scdpo.report.document import Section, fill, json_block, line_block
+from scdpo.report.result import TreeView
+
+
+def tree_section(trees: Sequence[TreeView]) -> Section:
+    kinds = sorted({branch["kind"] for tree in trees for branch in tree.branches if branch["kind"] is not None})
+    return Section(
+        id="trees",
+        title="Solution trees",
+        body=fill(
+            "trees.html",
+            count=f"{len(trees):,}",
+            kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds),
+            kinds_hidden="" if kinds else " hidden",
+        ),
+        styles=("trees.css",),
+        scripts=("list.js", "trees.js"),
+        data=json_block("tree-index", list(map(index_entry, trees))) + line_block("tree-bodies", map(tree_body, trees)),
+    )
+
+
+def index_entry(tree: TreeView) -> dict[str, Any]:
+    """What the list, the search and the filters need of a tree."""
+    controlled = [
+        (branch["fork"], branch["wrong"]) for branch in tree.branches if branch["wrong"] is not None and branch["fork"]
+    ]
+    return {
+        "problem": tree.problem,
+        "question": tree.question,
+        "answer": tree.answer,
+        "forks": [branch["fork"] for branch in tree.branches],
+        "kinds": sorted({branch["kind"] for branch in tree.branches if branch["kind"] is not None}),
+        "before": any(wrong < fork for fork, wrong in controlled),
+        "later": any(wrong > fork for fork, wrong in controlled),
+    }
+
+
+def tree_body(tree: TreeView) -> dict[str, Any]:
+    """What the selected tree is drawn from, beside its entry in the index."""
+    return {"trunk": tree.trunk, "branches": tree.branches, "tries": tree.tries}
