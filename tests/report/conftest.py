@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def hard() -> CreditedSolution:
         name="hard <one>",
         question="Wie viele 🍎? $x$ <b>",
         text=text,
-        steps=tuple(zip(starts, starts[1:], strict=False)),
+        steps=tuple(pairwise(starts)),
         ids=tuple(range(len(spans) + 1)),
         spans=(*spans, (len(text), len(text))),
         step_of=(*steps, 3),

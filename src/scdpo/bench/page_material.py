@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from scdpo.credit.record import CreditedSolution
@@ -31,7 +31,7 @@ def made_result(trees: int, credited: int = 40) -> Result:
         accuracy={name: wilson(sum(outcomes), EVALUATED) for name, outcomes in right.items()},
         differences={f"{b} - {a}": paired_difference(right[a], right[b]) for a, b in DIFFERENCES},
         errors={name: ErrorBreakdown(100, {1: 70, 2: 30}, {"wrong arithmetic": 100}, {}) for name in LABELS},
-        pairs={name: pairs for name in ("dpo", "dpo-data-equal", "scdpo")} | {"rft": {"chosen_solutions": trees}},
+        pairs=dict.fromkeys(("dpo", "dpo-data-equal", "scdpo"), pairs) | {"rft": {"chosen_solutions": trees}},
         sampling={
             "problems": trees,
             "samples": 4 * trees,
@@ -54,9 +54,7 @@ def made_result(trees: int, credited: int = 40) -> Result:
         stage_seconds={"sft": 60.0, "sample": 40.0, "fork": 30.0, "train": 50.0},
         recipe={"problems": {"sft": 1000}},
         manifest={"packages": {}},
-        training={
-            name: [{"step": step, "loss": 2.0 / (1 + step)} for step in range(1, 40)] for name in ("sft", "dpo", "scdpo")
-        },
+        training={key: [{"step": n, "loss": 2.0 / (1 + n)} for n in range(1, 40)] for key in ("sft", "dpo", "scdpo")},
         trees=[made_tree(number, problem) for number, problem in enumerate(told[:trees])],
         credited=[made_credit(number, problem) for number, problem in enumerate(told[:credited])],
     )
@@ -119,9 +117,9 @@ def made_credit(number: int, problem: Problem) -> CreditedSolution:
         question=problem.question,
         text="".join(texts),
         steps=tuple(zip([0, *ends[:-1]], ends, strict=True)),
-        ids=tuple(sum(map(ord, piece)) % 1000 for _, piece in pieces) + (2,),
-        spans=(*zip(stops, stops[1:], strict=False), (stops[-1], stops[-1])),
-        step_of=tuple(place for place, _ in pieces) + (len(texts) - 1,),
+        ids=(*(sum(map(ord, piece)) % 1000 for _, piece in pieces), 2),
+        spans=(*pairwise(stops), (stops[-1], stops[-1])),
+        step_of=(*(place for place, _ in pieces), len(texts) - 1),
         values={
             "sft-log-prob": tuple(-draw.expovariate(4) for _ in range(len(pieces) + 1)),
             "rft": rewards(0.0),

@@ -18,7 +18,9 @@ FIRST_SHOWN = 2
 
 def credit_page(title: str, credited: Sequence[CreditedSolution]) -> str:
     """A page of its own: what `scdpo credit` writes."""
-    return document(title, f'<p class="lead">{len(credited):,} solutions.</p>', [credit_section(credited)])
+    return document(
+        title, f'<p class="lead">{len(credited):,} solution{"" if len(credited) == 1 else "s"}.</p>', [credit_section(credited)]
+    )
 
 
 def credit_section(credited: Sequence[CreditedSolution]) -> Section:

@@ -29,9 +29,7 @@ def tree_section(trees: Sequence[TreeView]) -> Section:
 
 def index_entry(tree: TreeView) -> dict[str, Any]:
     """What the list, the search and the filters need of a tree."""
-    controlled = [
-        (branch["fork"], branch["wrong"]) for branch in tree.branches if branch["wrong"] is not None and branch["fork"]
-    ]
+    controlled = [(each["fork"], each["wrong"]) for each in tree.branches if each["fork"] and each["wrong"] is not None]
     return {
         "problem": tree.problem,
         "question": tree.question,

@@ -90,7 +90,7 @@
     }
     if (scoresOf("log-prob").length) {
       parts.push(scaleNode("SFT log-prob, nats", "one", [nats(-limit["log-prob"]), "", "0"]));
-      words.push("The log-prob has its own scale: the darker, the less the SFT model expected the token.");
+      words.push("The log-prob has its own scale: the stronger the colour, the less the SFT model expected the token.");
     }
     const text = make("p", "", words.join(" "));
     legend.replaceChildren(...parts, text);
