@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from scdpo.credit.record import CreditedSolution
+from scdpo.credit.resampling import Array, draw_problems, interval, share
 from scdpo.evaluation.statistics import Estimate
 
 FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
@@ -23,8 +23,6 @@ COMPARED = (
     ("dpo", "scdpo"),
     ("dpo-data-equal", "scdpo"),
 )
-RESAMPLES = 1000
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +49,15 @@ def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
     known = [solution for solution in credited if solution.error_step is not None]
     if not known:
         return None
-    names = {question: place for place, question in enumerate(dict.fromkeys(solution.question for solution in known))}
-    owners = np.array([names[solution.question] for solution in known])
-    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-    weights = np.vstack([np.ones(len(names), dtype=draws.dtype), draws])  # the first is the sample itself
+    owners, weights = draw_problems(known)
     drawn = {score: _figures(known, score, owners, weights) for score in known[0].values}
     pairs = [(first, second) for first, second in COMPARED if first in drawn and second in drawn]
     return Localisation(
         solutions=len(known),
-        problems=len(names),
-        scores={score: {name: _estimate(each, len(known)) for name, each in found.items()} for score, found in drawn.items()},
+        problems=weights.shape[1],
+        scores={score: {name: interval(each, len(known)) for name, each in found.items()} for score, found in drawn.items()},
         differences={
-            f"{second} - {first}": {name: _estimate(drawn[second][name] - drawn[first][name], len(known)) for name in FIGURES}
+            f"{second} - {first}": {name: interval(drawn[second][name] - drawn[first][name], len(known)) for name in FIGURES}
             for first, second in pairs
         },
         chance=chance(known),
@@ -98,15 +93,9 @@ def _figures(known: Sequence[CreditedSolution], score: str, owners: Array, weigh
         by_token[number] = min((value, step) for step, values in enumerate(steps) for value in values)[1] == error
         wrong += [(value, owners[number]) for value in steps[error]]
         before += [(value, owners[number]) for values in steps[:error] for value in values]
-    count = np.bincount(owners, minlength=weights.shape[1])
-    drawn = weights @ count
-
-    def share(hits: Array) -> Array:
-        return (weights @ np.bincount(owners, hits, minlength=weights.shape[1])) / drawn
-
     return {
-        "first_wrong_step": share(by_step),
-        "lowest_token": share(by_token),
+        "first_wrong_step": share(by_step, owners, weights),
+        "lowest_token": share(by_token, owners, weights),
         "token_auroc": auroc(np.array(wrong).reshape(-1, 2), np.array(before).reshape(-1, 2), weights),
     }
 
@@ -130,8 +119,3 @@ def auroc(low: Array, high: Array, weights: Array) -> Array:
         wins = ((np.cumsum(below) - below / 2) * above).sum()
         found[row] = wins / max(1, below.sum() * above.sum())
     return found
-
-
-def _estimate(drawn: Array, n: int) -> Estimate:
-    low, high = np.quantile(drawn[1:], [0.025, 0.975])
-    return Estimate(float(drawn[0]), float(low), float(high), n)

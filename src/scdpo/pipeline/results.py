@@ -60,7 +60,7 @@ def collect(run: RunDirectory) -> Result:
         trees=[tree_view(record, by_id[record.problem], form) for record in forked if record.tree][:TREES_SHOWN],
         rounds=round_figures(run.rounds, right["sft"]) if later else (),
         localisation=localisation(credited),
-        credited=credited[:CREDIT_SHOWN],
+        credited=list({(each.question, each.text): each for each in credited}.values())[:CREDIT_SHOWN],
         temperatures=read_temperatures(run),
     )
 
