@@ -75,7 +75,10 @@ def credit_run(run: RunDirectory, wishes: CreditWishes, console: Console) -> Non
     if credited:
         unknown = [name for name in wishes.models if name not in credited[0].values]
         if unknown:
-            raise RunError(f"the run scored no {', '.join(unknown)}; there are: {', '.join(credited[0].values)}")
+            there = ", ".join(credited[0].values)
+            raise RunError(
+                f"the run scored no {', '.join(unknown)}; there are: {there}; or give a FILE, to score it with others"
+            )
     show(credited, wishes, console)
 
 
@@ -107,8 +110,8 @@ def figures(credited: Sequence[CreditedSolution], wishes: CreditWishes) -> Itera
     found = localisation(credited)
     if found is not None:
         yield (
-            f"First wrong step, {found.solutions} wrong solutions of {found.problems} problems; in percent, 95% intervals by "
-            f"bootstrap over problems.\n\n{localisation_table(found)}"
+            f"First wrong step, {found.solutions} solutions that have one, of {found.problems} problems; in percent, 95% intervals "
+            f"by bootstrap over problems.\n\n{localisation_table(found)}"
         )
     results = {score: processbench(credited, score, wishes.threshold) for score in (credited[0].values if credited else ())}
     rows = [
@@ -133,7 +136,9 @@ def figures(credited: Sequence[CreditedSolution], wishes: CreditWishes) -> Itera
 
 def localisation_table(found: Localisation) -> str:
     """The figures of each score, with what guessing gives."""
-    rows = [(score, *(percent(each[name]) for name in FIGURES)) for score, each in found.scores.items()]
+    rows = [
+        (score, *(percent(each[name]) if name in each else "-" for name in FIGURES)) for score, each in found.scores.items()
+    ]
     rows.append(("chance", *(f"{100 * found.chance[name]:.1f}" for name in FIGURES)))
     return table(("score", "first wrong step", "lowest token", "token AUROC"), rows)
 
@@ -156,7 +161,7 @@ def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> l
                 else:
                     given.append(each)
         except ModelError as error:
-            left_out.setdefault(str(error).partition(":")[0], []).append(record.where)
+            left_out.setdefault("not in the tokenizer's words or the code format", []).append(f"{record.where} ({error})")
     for reason, places in left_out.items():
         console.print(f"left out, {reason}: {len(places)}, first {places[0]}", markup=False)
     if not given:
