@@ -110,8 +110,8 @@ def figures(credited: Sequence[CreditedSolution], wishes: CreditWishes) -> Itera
     found = localisation(credited)
     if found is not None:
         yield (
-            f"First wrong step, {found.solutions} solutions that have one, of {found.problems} problems; in percent, 95% intervals "
-            f"by bootstrap over problems.\n\n{localisation_table(found)}"
+            f"First wrong step, {found.solutions} solutions that have one, of {found.problems} problems; in percent, 95% "
+            f"intervals by bootstrap over problems.\n\n{localisation_table(found)}"
         )
     results = {score: processbench(credited, score, wishes.threshold) for score in (credited[0].values if credited else ())}
     rows = [

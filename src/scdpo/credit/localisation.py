@@ -30,8 +30,8 @@ class Localisation:
     """Over `solutions` solutions with a wrong step, of `problems` problems: figures by score, with intervals by bootstrap over
     problems.
 
-    scores: score -> figure (see FIGURES, without token_auroc where no token goes before an error) -> share; differences: "B - A" -> figure -> difference on the same solutions;
-    chance: figure -> what guessing gives.
+    scores: score -> figure (see FIGURES, without token_auroc where no token goes before an error) -> share; differences:
+    "B - A" -> figure -> difference on the same solutions; chance: figure -> what guessing gives.
     """
 
     solutions: int
