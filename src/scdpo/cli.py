@@ -30,13 +30,15 @@ STAGE_HELP = {
     "fork": "fork correct solutions at a step and let them go wrong (D_SC)",
     "train": "train rft, dpo, dpo-data-equal and scdpo from the SFT model",
     "evaluate": "greedy answers of every model on the held-out problems",
+    "credit": "score solutions token by token with the trained models: those of FILE, or wrong ones sampled by the SFT model",
+    "temperature": "accuracy of sampled solutions by temperature",
     "report": "write results.json, report.md and report.html",
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
 SINGLE = ("fields", "steps", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
-BLOCKWISE = {"sample", "fork", "evaluate"}
+BLOCKWISE = {"sample", "fork", "evaluate", "credit", "temperature"}
 """The stages that work in blocks of problems, and can do so on a Ray cluster."""
 EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
@@ -60,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("dir", help="the run directory; a new one is started where there is none (sft only)")
         if name == "train":
             stage.epilog = f"{FALLING} Several processes or GPUs: docs/training.md. {FIELDS_HINT}"
+        if name == "credit":
+            add_credit(stage)
         if name == "sft":
             stage.add_argument("--recipe", help="for a new run: a packaged recipe or a TOML file (default: quickstart)")
     commands.add_parser("fields", help="list every recipe field with its default and meaning")
@@ -79,6 +83,19 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help=RAY_HELP)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
+
+
+def add_credit(credit: argparse.ArgumentParser) -> None:
+    credit.epilog = f"See docs/credit.md. {FIELDS_HINT}"
+    credit.add_argument("file", nargs="?", help="solutions of your own: .jsonl, .json or .parquet, ProcessBench's form too")
+    text = "models that stand side by side: the run's, sft-log-prob, or folders (default: scdpo dpo)"
+    credit.add_argument("--models", nargs="+", metavar="MODEL", default=["scdpo", "dpo"], help=text)
+    credit.add_argument("--reference", metavar="MODEL", default="sft", help="what folders are compared with (default: sft)")
+    credit.add_argument("--out", metavar="FILE", help="write every solution with all values, as JSON lines")
+    credit.add_argument("--html", metavar="FILE", help="write a page with the solutions, to look at side by side")
+    credit.add_argument("--most", type=int, metavar="N", default=3, help="the most solutions to print (default: 3)")
+    text = "ProcessBench's task: name the first step below this sum (default: the best of the other half of the problems)"
+    credit.add_argument("--threshold", type=float, metavar="NATS", help=text)
 
 
 def add_grade(commands: Any) -> None:
@@ -244,6 +261,14 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if getattr(known, "unsafe_no_isolation", False):
         run.allow_no_isolation()
     forget()
+    if known.command == "credit":
+        from scdpo.commands.credit import CreditWishes, credit_file, credit_run
+
+        chosen = {field.name: getattr(known, field.name) for field in fields(CreditWishes)}
+        wishes = CreditWishes(**chosen | {"models": tuple(known.models)})
+        if known.file:
+            credit_file(run, known.file, wishes, console)
+            return 0
     turns = all_turns(run) if known.command == "run" else turns_of(run, known.command)
     console.print(f"run directory: {run.path}")
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []
@@ -260,6 +285,8 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         bench = Bench(run, workers, block_workers, display, rank == 0, layers)
         for stage, current in turns:
             run_stage(bench, stage, current)
+    if known.command == "credit":
+        credit_run(run, wishes, console)
     return 0
 
 

@@ -4,13 +4,14 @@ import json
 import re
 from dataclasses import replace
 
-from scdpo.report.credit_page import LOG_PROB, credit_page, credit_section, kind_of, ordered
+from scdpo.credit.scoring import SFT_LOG_PROB
+from scdpo.report.credit_page import credit_page, credit_section, kind_of, ordered
 from tests.report.conftest import FIRST, SECOND
 
 
 def test_columns_are_in_the_order_of_the_paper():
-    scores = {"rft", "dpo", "scdpo.2", LOG_PROB, "scdpo", "dpo-data-equal", "mine"}
-    assert ordered(scores) == ["scdpo", "scdpo.2", "dpo", "dpo-data-equal", "rft", LOG_PROB, "mine"]
+    scores = {"rft", "dpo", "scdpo.2", SFT_LOG_PROB, "scdpo", "dpo-data-equal", "mine"}
+    assert ordered(scores) == ["scdpo", "scdpo.2", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB, "mine"]
 
 
 def test_the_index_and_the_record(hard):
@@ -24,7 +25,7 @@ def test_the_index_and_the_record(hard):
         ("DPO", "reward", True),
         ("SFT log-prob", "log-prob", False),
     ]
-    assert read["solutions"][0]["lowest"] == {"scdpo": 1, "dpo": 0, LOG_PROB: 1 if 2 * len(SECOND) > len(FIRST) / 2 else 0}
+    assert read["solutions"][0]["lowest"] == {"scdpo": 1, "dpo": 0, SFT_LOG_PROB: 1 if 2 * len(SECOND) > len(FIRST) / 2 else 0}
     assert [json.loads(line) for line in bodies.splitlines()] == [json.loads(json.dumps(hard.to_json()))] * 2
 
 

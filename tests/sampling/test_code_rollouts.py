@@ -13,7 +13,7 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.stories import with_code
 from scdpo.sampling.continuation import REPLAY_DIFFERS, STOPPED_CODE, UNSPELLED_OUTPUT, SamplingRules, continue_solution
 from scdpo.sampling.driver import Execute, run_all
-from scdpo.sampling.policies import answer_greedily, sample_naive, until_wrong
+from scdpo.sampling.policies import answer_once, sample_naive, until_wrong
 from scdpo.sandbox.output import Output
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.settings import CodeSettings
@@ -154,7 +154,7 @@ def test_what_is_noise_or_was_stopped_is_undecided(codec, rules, turns, outputs,
 def test_a_right_answer_after_a_stopped_block_is_no_chosen_solution(codec, rules):
     outputs = {"Eva = 17 * 2\nprint(Eva)": Output("34", "killed")}
     engine = engine_of(codec, [EVA, ANSWER])
-    solution = run_all([answer_greedily(PROBLEM, rules)], engine, 1, sandbox=Sessions(outputs=outputs))[0]
+    solution = run_all([answer_once(PROBLEM, 0.0, 0, rules)], engine, 1, sandbox=Sessions(outputs=outputs))[0]
     assert solution.verdict.is_correct and not rules.is_preferred(solution)
 
 

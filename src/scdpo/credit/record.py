@@ -40,19 +40,27 @@ class CreditedSolution:
     stated: str | None = None
     right: bool | None = None
 
-    def step_sums(self, score: str) -> list[float]:
-        """The score of each step: the sum over its tokens in nats. 0 for a step of given tokens only.
+    @property
+    def error_step(self) -> int | None:
+        """The first wrong step where it is known and one of the steps (a missing last step has no tokens)."""
+        return self.wrong if self.wrong is not None and 0 <= self.wrong < len(self.steps) else None
 
-        The end-of-sequence token counts for no step.
-        """
-        sums = [0.0] * len(self.steps)
+    def by_step(self, score: str) -> list[list[float]]:
+        """The values of each step's tokens, without those that it was given. The end-of-sequence token is of no step."""
+        steps: list[list[float]] = [[] for _ in self.steps]
         for span, step, value in zip(self.spans, self.step_of, self.values[score], strict=True):
             if value is not None and span[0] < len(self.text):
-                sums[step] += value
-        return sums
+                steps[step].append(value)
+        return steps
+
+    def step_sums(self, score: str) -> list[float | None]:
+        """The score of each step, the sum over its tokens in nats: with a reward, beta log(pi / pi_ref) of the step. None for a
+        step without a token that the model wrote."""
+        return [sum(values) if values else None for values in self.by_step(score)]
 
     def to_json(self) -> dict[str, Any]:
         """The record of docs/credit.md."""
+        sums = {score: self.step_sums(score) for score in self.values}
         return {
             "id": self.name,
             "question": self.question,
@@ -63,16 +71,18 @@ class CreditedSolution:
             "kind": self.kind,
             "text": self.text,
             "steps": [
-                {"start": start, "stop": stop, "sums": {score: round(self.step_sums(score)[place], 6) for score in self.values}}
+                {"start": start, "stop": stop, "sums": {score: _short(each[place]) for score, each in sums.items()}}
                 for place, (start, stop) in enumerate(self.steps)
             ],
             "tokens": {
                 "ids": list(self.ids),
                 "spans": [list(span) for span in self.spans],
                 "steps": list(self.step_of),
-                "values": {
-                    score: [None if value is None else round(value, 6) for value in values]
-                    for score, values in self.values.items()
-                },
+                "values": {score: [_short(value) for value in values] for score, values in self.values.items()},
             },
         }
+
+
+def _short(value: float | None) -> float | None:
+    """A figure with the digits that mean something in float32."""
+    return None if value is None else round(value, 6)

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
+from scdpo.credit.settings import CreditSettings
 from scdpo.engines.settings import EngineSettings
 from scdpo.errors import RecipeError
-from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.evaluation.settings import EvaluationSettings, TemperatureSettings
 from scdpo.pipeline.ray_settings import RaySettings
 from scdpo.problems.settings import ProblemSettings
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
@@ -64,6 +65,8 @@ class Recipe(Settings):
     training: PreferenceSettings = PreferenceSettings()
     rft: OptimizerSettings = OptimizerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    credit: CreditSettings = CreditSettings()
+    temperature: TemperatureSettings = TemperatureSettings()
     ray: RaySettings = RaySettings()
 
     def to_toml(self) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import MODELS, Round, named
 from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.studies import read_credited, read_temperatures
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
 from scdpo.report.markdown import markdown_page, tables
@@ -27,6 +29,7 @@ from scdpo.solutions.code_format import FORMATS, CodeFormat, Piece
 from scdpo.solutions.solution import Solution, Step
 
 TREES_SHOWN = 10_000
+CREDIT_SHOWN = 200
 """On the page; more of them make a file that opens too slowly."""
 
 
@@ -40,6 +43,7 @@ def collect(run: RunDirectory) -> Result:
     samples, forked = first.read_samples(), first.read_trees()
     form = FORMATS[run.recipe.code.format] if run.recipe.code.format else None
     by_id = {problem.id: problem for problem in run.pair_problems}
+    credited = read_credited(run)
     return Result(
         name=run.path.name,
         split=run.recipe.evaluation.split,
@@ -56,6 +60,9 @@ def collect(run: RunDirectory) -> Result:
         training={named(name, each.number): read_log(each, name) for each in run.rounds for name in each.models},
         trees=[tree_view(record, by_id[record.problem], form) for record in forked if record.tree][:TREES_SHOWN],
         rounds=round_figures(run.rounds, right["sft"]) if later else (),
+        localisation=localisation(credited),
+        credited=list({(each.question, each.text): each for each in credited}.values())[:CREDIT_SHOWN],
+        temperatures=read_temperatures(run),
     )
 
 

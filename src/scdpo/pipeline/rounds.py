@@ -7,6 +7,7 @@ the `scdpo` of the round before and trains that model on (docs/rounds.md). Knows
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,25 @@ class Round:
 
     def answers(self, model: str) -> BlockRecords:
         return self._blocks(f"answers/{model}.jsonl", self.run.evaluation_problems, self.run.recipe.evaluation.block)
+
+    @property
+    def credit_samples(self) -> BlockRecords:
+        """Solutions sampled from the start, of which the wrong ones are credited."""
+        return self._first("credit/samples.jsonl", self.run.recipe.credit.problems)
+
+    def credit_log_probs(self, model: str) -> BlockRecords:
+        """The log-probs of the wrong ones' tokens under a model."""
+        return self._first(f"credit/log_probs/{model}.jsonl", self.run.recipe.credit.problems)
+
+    def at_temperature(self, model: str, temperature: float) -> BlockRecords:
+        """A solution of each problem of the temperature study."""
+        return self._first(f"temperature/{model}/{temperature:g}.jsonl", self.run.recipe.temperature.problems)
+
+    def _first(self, name: str, most: int) -> BlockRecords:
+        """Of the first `most` evaluation problems."""
+        problems = self.run.evaluation_problems
+        count = min(most, len(problems))
+        return BlockRecords(self.path / name, lambda: islice(problems.ids(), count), count, self.run.recipe.evaluation.block)
 
     def _blocks(self, name: str, problems: ProblemFile, block: int) -> BlockRecords:
         return BlockRecords(self.path / name, problems.ids, len(problems), block)

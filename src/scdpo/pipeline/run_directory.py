@@ -24,8 +24,8 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.training.model_files import check_model
 
-FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.")
-"""What may change over a run: it says where things may run, and not what comes out."""
+FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.", "credit.problems:", "temperature.")
+"""What may change over a run: where things may run, and how much is looked at of what came out."""
 
 
 class RunDirectory:
@@ -75,7 +75,8 @@ class RunDirectory:
         return run
 
     def asked_for(self, overrides: Mapping[str, str], recipe: str | None = None) -> RunDirectory:
-        """This run, on the Ray cluster and the servers that are asked for now; workers read the latter from its recipe.
+        """This run, on the Ray cluster and the servers that are asked for now, and with as much of credit and temperatures;
+        workers read all but the first from its recipe.
 
         recipe: a name or path; None: this run's own recipe, with the overrides. Raises RunError, with the difference, where
         what is asked for is not this run's recipe.
@@ -88,9 +89,10 @@ class RunDirectory:
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
-        if wanted.engine.server != self.recipe.engine.server:
-            engine = self.recipe.engine.model_copy(update={"server": wanted.engine.server})
-            self.recipe = self.recipe.model_copy(update={"engine": engine})
+        engine = self.recipe.engine.model_copy(update={"server": wanted.engine.server})
+        free = {"engine": engine, "credit": wanted.credit, "temperature": wanted.temperature}
+        if any(getattr(self.recipe, section) != settings for section, settings in free.items()):
+            self.recipe = self.recipe.model_copy(update=free)
             write_whole(self.path / "recipe.toml", self.recipe.to_toml())
         return RunDirectory(self.path, self.recipe.model_copy(update={"ray": wanted.ray}))
 

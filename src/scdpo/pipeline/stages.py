@@ -6,8 +6,10 @@ Their order, and what each needs of earlier ones: turns.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TypeVar
 
 from scdpo.errors import RunError
 from scdpo.pipeline.manifest import describe_machine
@@ -16,9 +18,21 @@ from scdpo.pipeline.ray_workers import RayWorkers
 from scdpo.pipeline.records import BlockRecords, in_blocks
 from scdpo.pipeline.rounds import Round, named
 from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.tasks import answer_task, fork_task, reference_task, sample_task, sft_task, start_task, train_task
-from scdpo.pipeline.turns import is_owed, lacking
+from scdpo.pipeline.tasks import (
+    answer_task,
+    fork_task,
+    reference_task,
+    sample_task,
+    sampled_task,
+    score_task,
+    sft_task,
+    start_task,
+    train_task,
+)
+from scdpo.pipeline.turns import is_owed, lacking, temperature_records
 from scdpo.pipeline.workers import CORES, Workers
+
+Key = TypeVar("Key", str, tuple[str, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +106,57 @@ def evaluate(bench: Bench, current: Round) -> str:
     """Greedy solutions of every model of the round on the evaluation problems, block by block."""
     run, number, models = current.run, current.number, current.models
     (current.path / "answers").mkdir(exist_ok=True)
+    problems, settings = run.evaluation_problems, run.recipe.evaluation
+
+    def tasks(model: str, first: int) -> Iterator[tuple]:
+        return ((run.place, number, model, block) for block in in_blocks(problems, settings.block, first))
+
     answers = {model: current.answers(model) for model in models}
-    first = {model: answers[model].repair() for model in models}
-    owed = lambda: ((model, index) for model in models for index in range(first[model], answers[model].blocks))  # noqa: E731
-    if not any(owed()):
+    if not run_files(bench, named("evaluate", number), answers, answer_task, tasks):
         return ALREADY_THERE
-    problems, settings, stage = run.evaluation_problems, run.recipe.evaluation, named("evaluate", number)
-    done = sum(min(first[model] * settings.block, len(problems)) for model in models)
-    bench.watcher.begin(stage, "answers", ((model, answers[model].size(index)) for model, index in owed()), done)
-    blocks = ((model, block) for model in models for block in in_blocks(problems, settings.block, first[model]))
-    tasks = ((run.place, number, *block) for block in blocks)
-    results = bench.block_workers.map(answer_task, tasks, run.recipe.engine.threads, bench.watcher.update)
-    for (model, _), records in zip(owed(), results, strict=True):
-        answers[model].append(records)
     who = f"{len(models)} models" if len(models) > 1 else models[0]
     return f"{who} on {len(problems)} {settings.split} problems"
+
+
+def credit(bench: Bench, current: Round) -> str:
+    """Solutions sampled from the SFT model, and the log-probs of the wrong ones under every model, block by block."""
+    run, size, count = current.run, current.run.recipe.evaluation.block, current.credit_samples.count
+    (current.path / "credit" / "log_probs").mkdir(parents=True, exist_ok=True)
+    settings = run.recipe.credit
+    problems = lambda first: in_blocks(islice(run.evaluation_problems, count), size, first)  # noqa: E731
+    sampled = current.credit_samples
+    run_blocks(
+        bench,
+        current,
+        "credit",
+        sampled,
+        sampled_task,
+        lambda first: ((run.place, "sft", settings.temperature, settings.samples, block) for block in problems(first)),
+    )
+    bench.watcher.stop()
+
+    def tasks(model: str, first: int) -> Iterator[tuple]:
+        return ((run.place, model, *both) for both in zip(problems(first), in_blocks(sampled, size, first), strict=True))
+
+    files = {model: current.credit_log_probs(model) for model in current.models}
+    run_files(bench, "credit", files, score_task, tasks)
+    return f"{len(current.models)} models on the wrong ones of {count * settings.samples} solutions"
+
+
+def temperature(bench: Bench, current: Round) -> str:
+    """A solution of each problem of the study at every temperature, block by block."""
+    run, files = current.run, temperature_records(current)
+    for model, _ in files:
+        (current.path / "temperature" / model).mkdir(parents=True, exist_ok=True)
+    count = min(run.recipe.temperature.problems, len(run.evaluation_problems))
+
+    def tasks(key: tuple[str, float], first: int) -> Iterator[tuple]:
+        blocks = in_blocks(islice(run.evaluation_problems, count), run.recipe.evaluation.block, first)
+        return ((run.place, *key, 1, block) for block in blocks)
+
+    if not run_files(bench, "temperature", files, sampled_task, tasks):
+        return ALREADY_THERE
+    return f"{count} problems at {len(run.recipe.temperature.temperatures)} temperatures"
 
 
 def report(bench: Bench, current: Round) -> str:
@@ -123,6 +173,8 @@ STAGES: dict[str, Callable[[Bench, Round], str]] = {
     "fork": fork,
     "train": train,
     "evaluate": evaluate,
+    "credit": credit,
+    "temperature": temperature,
     "report": report,
 }
 ALREADY_THERE = "already there"
@@ -165,3 +217,33 @@ def run_blocks(
     for block in bench.block_workers.map(function, tasks(first), bench.run.recipe.engine.threads, bench.watcher.update):
         records.append(block)
     return f"{records.count} problems"
+
+
+def run_files(
+    bench: Bench,
+    stage: str,
+    files: Mapping[Key, BlockRecords],
+    function: Callable[..., list],
+    tasks: Callable[[Key, int], Iterable[tuple]],
+) -> bool:
+    """The blocks that several files still owe, file by file, each committed whole and in order; whether there were any.
+
+    tasks: those of a file from a block on.
+    """
+    first = {key: records.repair() for key, records in files.items()}
+    owed = lambda: ((key, index) for key, records in files.items() for index in range(first[key], records.blocks))  # noqa: E731
+    if not any(owed()):
+        return False
+    done = sum(min(first[key] * records.block, records.count) for key, records in files.items())
+    sizes = ((_called(key), files[key].size(index)) for key, index in owed())
+    bench.watcher.begin(stage, "solutions", sizes, done)
+    work = chain.from_iterable(tasks(key, first[key]) for key in files)
+    blocks = bench.block_workers.map(function, work, bench.run.recipe.engine.threads, bench.watcher.update)
+    for (key, _), block in zip(owed(), blocks, strict=True):
+        files[key].append(block)
+    return True
+
+
+def _called(key: Key) -> str:
+    """What a file's work is called: the model, and no number of temperatures."""
+    return key if isinstance(key, str) else key[0]

@@ -12,9 +12,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from scdpo.credit.scoring import credit_row, token_scores
+from scdpo.credit.solutions import wrong_solutions
 from scdpo.engines.interface import Engine
 from scdpo.errors import ModelError
 from scdpo.marks import MARKS
@@ -66,6 +69,17 @@ def load_engine(path: Path, folder: Path) -> tuple[Engine, Codec]:
 
 
 @lru_cache(maxsize=1)
+def load_scorer(path: Path, folder: Path) -> Any:
+    """One of the run's models, to compute log-probs with."""
+    import torch
+
+    from scdpo.training.model_files import load_model
+
+    model = load_model(folder, trust_remote_code=open_run(path).recipe.model.trust_remote_code)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@lru_cache(maxsize=1)
 def load_sandbox(path: Path) -> Sandbox | None:
     """The sandbox of this process; None for a run whose solutions have no code."""
     recipe = open_run(path).recipe
@@ -82,6 +96,7 @@ def forget() -> None:
     """Drop what tasks keep open in this process: a folder may hold another run by now."""
     open_run.cache_clear()
     load_engine.cache_clear()
+    load_scorer.cache_clear()
     load_sandbox.cache_clear()  # who started one stops it when the process ends
 
 
@@ -136,6 +151,36 @@ def answer_task(path: Path, number: int, model: str, problems: Sequence[Problem]
     hear = lambda done: report(done, len(problems))  # noqa: E731
     solutions = answer_block(problems, engine, rules, recipe.engine.rows, hear, load_sandbox(path))
     return [{"problem": p.id} | solution.to_json() for p, solution in zip(problems, solutions, strict=True)]
+
+
+def sampled_task(
+    path: Path, model: str, temperature: float, each: int, problems: Sequence[Problem], report: Report
+) -> list[Record]:
+    """Solutions of one block's problems, `each` of them, by a model of the first round at a temperature."""
+    current = open_run(path).round(1)
+    recipe = current.run.recipe
+    use_threads(recipe.engine.threads)
+    engine, codec = load_engine(path, current.model(model))
+    rules = rules_of(current, codec, recipe.evaluation.max_new_tokens)
+    hear = lambda done: report(done // each, len(problems))  # noqa: E731
+    rows, sandbox = recipe.engine.rows, load_sandbox(path)
+    solutions = iter(answer_block(problems, engine, rules, rows, hear, sandbox, temperature, each))
+    return [ProblemSamples(problem.id, tuple(islice(solutions, each))).to_json() for problem in problems]
+
+
+def score_task(path: Path, model: str, problems: Sequence[Problem], samples: Sequence[Record], report: Report) -> list[Record]:
+    """The log-probs of one block's wrong solutions, token by token, under a model of the first round."""
+    run = open_run(path)
+    use_threads(run.recipe.engine.threads)
+    codec, scorer = run_codec(run), load_scorer(path, run.round(1).model(model))
+    wrong = [wrong_solutions(ProblemSamples.from_json(record)) for record in samples]
+    rows = [credit_row(p.id, p.question, s, codec) for p, each in zip(problems, wrong, strict=True) for s in each]
+    scores = iter(token_scores(scorer, rows, run.recipe.training.tokens_per_micro_batch))
+    report(len(problems), len(problems))
+    return [
+        {"problem": problem.id, "log_probs": [[round(value, 7) for value in next(scores)] for _ in each]}
+        for problem, each in zip(problems, wrong, strict=True)
+    ]
 
 
 def sft_task(path: Path, report: Report) -> Record:

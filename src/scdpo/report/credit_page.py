@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from scdpo.credit.localisation import lowest_step
 from scdpo.credit.record import CreditedSolution
+from scdpo.credit.scoring import SFT_LOG_PROB
 from scdpo.report.document import Section, document, fill, json_block, line_block
 from scdpo.report.result import LABELS, label
 
-LOG_PROB = "sft-log-prob"
-ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", LOG_PROB)
+ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB)
 """The columns from left to right: SCDPO left of DPO, as in the paper's Fig. 2."""
 FIRST_SHOWN = 2
 
@@ -52,7 +53,7 @@ def ordered(scores: set[str]) -> list[str]:
 
 def score_entry(score: str, chosen: bool) -> dict[str, Any]:
     """What the viewer needs to know of a score. scale: around zero for rewards, from zero down for log-probs."""
-    if score == LOG_PROB:
+    if score == SFT_LOG_PROB:
         return {"name": score, "label": "SFT log-prob", "scale": "log-prob", "chosen": chosen}
     known = score.partition(".")[0] in LABELS
     return {"name": score, "label": label(score) if known else score, "scale": "reward", "chosen": chosen}
@@ -63,13 +64,14 @@ def index_entry(solution: CreditedSolution) -> dict[str, Any]:
     return {
         "id": solution.name,
         "kind": kind_of(solution),
-        "lowest": {score: lowest_step(solution, score) for score in solution.values},
+        "lowest": {score: lowest(solution, score) for score in solution.values},
     }
 
 
-def lowest_step(solution: CreditedSolution, score: str) -> int | None:
-    sums = solution.step_sums(score)
-    return min(range(len(sums)), key=sums.__getitem__, default=None)
+def lowest(solution: CreditedSolution, score: str) -> int | None:
+    """The step with the lowest sum; None where the model wrote no step."""
+    is_written = any(value is not None for value in solution.step_sums(score))
+    return lowest_step(solution, score) if is_written else None
 
 
 def kind_of(solution: CreditedSolution) -> str:

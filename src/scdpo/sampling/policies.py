@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import REPLAY_DIFFERS, ReplayDiffers, SamplingRules, continue_solution
 from scdpo.sampling.driver import Attempt, Attempts, Rollout
@@ -127,12 +127,12 @@ def choose_forks(trunk: Solution, problem: str, choice: ForkChoice, count: int, 
     return tuple(sorted(random.Random(derive_seed(seed, problem, "forks")).sample(list(forks), count)))
 
 
-def answer_greedily(problem: Problem, rules: SamplingRules) -> Rollout[Solution]:
-    """The greedy solution, as in the paper's evaluation."""
+def answer_once(problem: Problem, temperature: float, seed: int, rules: SamplingRules) -> Rollout[Solution]:
+    """One whole solution, sampled at `temperature`; at 0 the greedy one, as in the paper's evaluation."""
     unfit = rules.unfit(problem)
     if unfit:
         return Solution((), Verdict("undecided", None, unfit))
-    return (yield from continue_solution(problem, (), GREEDY, 0, rules))
+    return (yield from continue_solution(problem, (), TemperatureRamp.constant(temperature), seed, rules))
 
 
 def naive_tree(samples: ProblemSamples, rules: SamplingRules) -> SolutionTree | None:

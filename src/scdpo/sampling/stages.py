@@ -17,13 +17,14 @@ from scdpo.sampling.driver import Attempt, Attempts, CodeRunner, Rollout, run_al
 from scdpo.sampling.policies import (
     ForkTry,
     ProblemSamples,
-    answer_greedily,
+    answer_once,
     choose_forks,
     naive_tree,
     sample_naive,
     until_wrong,
 )
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
+from scdpo.seeds import derive_seed
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
 
@@ -145,7 +146,11 @@ def answer_block(
     rows: int,
     report: Report = unheard,
     sandbox: CodeRunner | None = None,
+    temperature: float = 0.0,
+    each: int = 1,
 ) -> list[Solution]:
-    """The greedy solution of each problem of a block, in order."""
-    rollouts = (answer_greedily(problem, rules) for problem in problems)
+    """Solutions of each problem of a block, in order: the greedy one, or `each` sampled at a temperature above 0, one behind
+    the other."""
+    seeds = [(problem, derive_seed(rules.seed, "answer", problem.id, n)) for problem in problems for n in range(each)]
+    rollouts = (answer_once(problem, temperature, seed, rules) for problem, seed in seeds)
     return run_block(rollouts, engine, rows, report, sandbox)

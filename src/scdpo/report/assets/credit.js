@@ -5,7 +5,7 @@
   const scores = index.scores, choice = byId("credit-choice"), columns = byId("credit-columns"), readout = byId("credit-readout");
   let shown = scores.filter(score => score.chosen), chosen = [], at = 0, solution = null, units = [];
 
-  const nats = value => (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(3);
+  const nats = value => value === null ? "–" : (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(3);
   const visible = text => text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "␣");
 
   // What the columns are coloured by: rewards on one scale around zero, log-probs on one of their own that begins at zero.
@@ -96,14 +96,20 @@
     legend.replaceChildren(...parts, text);
   }
 
+  function firstWrong() {
+    if (solution.wrong === null) return "not known";
+    if (solution.wrong < 0) return "none";
+    const where = `step ${solution.wrong + 1}${solution.wrong < solution.steps.length ? "" : ", which is missing"}`;
+    return solution.kind ? `${where}: ${solution.kind}` : where;
+  }
+
   function drawHead() {
     const question = make("p", "question", solution.question), facts = make("dl", "facts");
     question.dir = "auto";
     const verdict = { true: ["✓ right", "right"], false: ["✗ wrong", "wrong"], null: ["not judged", ""] }[solution.right];
     const rows = [["solution", solution.id, ""], ["states", solution.stated ?? "no answer", ""],
       ["gold answer", solution.answer ?? "unknown", ""], ["verdict", ...verdict],
-      ["first wrong step", solution.wrong === null ? "not known" : solution.wrong < 0 ? "none" :
-        `step ${solution.wrong + 1}${solution.kind ? `: ${solution.kind}` : ""}`, ""]];
+      ["first wrong step", firstWrong(), ""]];
     for (const [name, text, className] of rows) {
       const cell = make("div");
       cell.append(make("dt", "", name), make("dd", className, text));

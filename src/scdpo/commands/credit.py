@@ -1,0 +1,231 @@
+"""`scdpo credit RUN [FILE]`: which tokens of given solutions a run's models hold responsible, and how well they find errors."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scdpo.commands.credit_view import print_solutions
+from scdpo.commands.files import written
+from scdpo.credit.given import GivenSolution, read_given
+from scdpo.credit.localisation import FIGURES, Localisation, localisation
+from scdpo.credit.processbench import processbench
+from scdpo.credit.record import CreditedSolution
+from scdpo.credit.scoring import SFT_LOG_PROB, LogProbs, token_scores
+from scdpo.credit.solutions import scores_of
+from scdpo.errors import ModelError, ProblemError, RunError
+from scdpo.pipeline.rounds import named
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.problems.problem import Problem
+from scdpo.problems.published import PUBLISHED
+from scdpo.problems.records import read_records
+from scdpo.report.markdown import table
+from scdpo.report.result import percent
+
+if TYPE_CHECKING:
+    from scdpo.solutions.codec import Codec
+
+SHOWN = ("scdpo", "dpo")
+"""What stands side by side where nothing else is asked for: the paper's Fig. 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditWishes:
+    """What the user asked for. models: names of the run's models, folders, or sft-log-prob; reference: what folders are held
+    against; out, html: files to write; most: solutions to print; threshold: of ProcessBench's task, in nats."""
+
+    models: tuple[str, ...] = SHOWN
+    reference: str = "sft"
+    out: str | None = None
+    html: str | None = None
+    most: int = 3
+    threshold: float | None = None
+
+
+def credit_file(run: RunDirectory, file: str, wishes: CreditWishes, console: Console) -> None:
+    """Score the solutions of a file. Raises ProblemError, ModelError, RunError."""
+    from scdpo.pipeline.tasks import run_codec, use_threads
+
+    folders, references = find_models(run, wishes)
+    codec = run_codec(run)
+    use_threads(run.recipe.engine.threads)
+    given = read_file(run, file, codec, console)
+    rows = [each.row(codec) for each in given]
+    log_probs = score_all(run, folders, rows, console)
+    credited = []
+    for number, each in enumerate(given):
+        own = {name: values[number] for name, values in log_probs.items()}
+        scores = scores_of(own, references, run.recipe.training.beta)
+        credited.append(each.credited(codec, {name: scores[name] for name in wishes.models}))
+    show(credited, wishes, console)
+
+
+def credit_run(run: RunDirectory, wishes: CreditWishes, console: Console) -> None:
+    """Show what the run's credit stage gave."""
+    from scdpo.pipeline.studies import read_credited
+
+    credited = read_credited(run)
+    if credited:
+        unknown = [name for name in wishes.models if name not in credited[0].values]
+        if unknown:
+            there = ", ".join(credited[0].values)
+            raise RunError(
+                f"the run scored no {', '.join(unknown)}; there are: {there}; or give a FILE, to score it with others"
+            )
+    show(credited, wishes, console)
+
+
+def show(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Console) -> None:
+    """Write what is asked for, print some solutions, and the figures that their labels allow."""
+    with written(wishes.out) as write:
+        for solution in credited:
+            write(json.dumps(solution.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+    different = list({(solution.question, solution.text): solution for solution in credited}.values())
+    print_solutions(different[: wishes.most], wishes.models, console)
+    if len(different) > wishes.most:
+        console.print(f"{len(different) - wishes.most:,} more solutions; --most N shows more")
+    if credited and wishes.most:
+        console.print("Blue: higher than the reference, orange: lower (log-probs: orange). ✗ first wrong step, ◀ lowest sum.")
+    for text in figures(credited, wishes):
+        console.print(f"\n{text}", markup=False)
+    if wishes.html:
+        from scdpo.report.credit_page import credit_page
+
+        with written(wishes.html) as write:
+            write(credit_page("Credit assignment", credited))
+    for place in (wishes.out, wishes.html):
+        if place:
+            console.print(f"written: {place}", markup=False)
+
+
+def figures(credited: Sequence[CreditedSolution], wishes: CreditWishes) -> Iterator[str]:
+    """The tables that the labels allow: localisation, and ProcessBench's F1 where some solutions have no error."""
+    found = localisation(credited)
+    if found is not None:
+        yield (
+            f"First wrong step, {found.solutions} solutions that have one, of {found.problems} problems; in percent, 95% "
+            f"intervals by bootstrap over problems.\n\n{localisation_table(found)}"
+        )
+    results = {score: processbench(credited, score, wishes.threshold) for score in (credited[0].values if credited else ())}
+    rows = [
+        (
+            score,
+            percent(each.f1),
+            percent(each.erroneous),
+            percent(each.correct),
+            ", ".join(f"{at:.3g}" for at in each.thresholds),
+        )
+        for score, each in results.items()
+        if each is not None
+    ]
+    if rows:
+        counts = next(each for each in results.values() if each is not None)
+        head = ("score", "F1 %", "first wrong step %", "no wrong step %", "thresholds, nats")
+        yield (
+            f"ProcessBench's task, {counts.erroneous.n} solutions with an error and {counts.correct.n} without; the first step "
+            f"below the threshold is named.\n\n{table(head, rows)}"
+        )
+
+
+def localisation_table(found: Localisation) -> str:
+    """The figures of each score, with what guessing gives."""
+    rows = [
+        (score, *(percent(each[name]) if name in each else "-" for name in FIGURES)) for score, each in found.scores.items()
+    ]
+    rows.append(("chance", *(f"{100 * found.chance[name]:.1f}" for name in FIGURES)))
+    return table(("score", "first wrong step", "lowest token", "token AUROC"), rows)
+
+
+def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> list[GivenSolution]:
+    """The solutions of a file that can be scored; what cannot be is counted, and told. Raises ProblemError."""
+    known: dict[str, Problem] = {}
+    context = run.recipe.model.context
+    for problem in (*run.pair_problems, *run.evaluation_problems):
+        known |= {problem.id: problem, problem.question: problem}
+    between = "\n" if run.recipe.steps.format == "lines" else "\n\n"
+    given: list[GivenSolution] = []
+    left_out: dict[str, list[str]] = {}
+    for record in read_records(file, PUBLISHED["jsonl"]):
+        try:
+            for each in read_given(record.fields, record.where, known.get, codec, between):
+                tokens = len(codec.prompt(each.problem.question)) + len(each.solution.ids) + 1
+                if tokens > context:
+                    left_out.setdefault(f"longer than model.context, {context} tokens", []).append(record.where)
+                else:
+                    given.append(each)
+        except ModelError as error:
+            left_out.setdefault("not in the tokenizer's words or the code format", []).append(f"{record.where} ({error})")
+    for reason, places in left_out.items():
+        console.print(f"left out, {reason}: {len(places)}, first {places[0]}", markup=False)
+    if not given:
+        raise ProblemError(f"{file} has no solution that can be scored; see docs/credit.md for its form")
+    return given
+
+
+def find_models(run: RunDirectory, wishes: CreditWishes) -> tuple[dict[str, Path], dict[str, str]]:
+    """(the folders to score with, by name; the reference of each model that is rewarded). Raises RunError."""
+    own = {
+        named(folder.name, current.number): (folder, current)
+        for current in run.rounds
+        for folder in (current.model(name) for name in current.models)
+        if folder.is_dir()
+    }
+    places: dict[Path, str] = {folder: name for name, (folder, _) in own.items()}
+
+    def folder_of(name: str) -> Path:
+        path = Path(name).expanduser()
+        if name in own:
+            return own[name][0]
+        if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
+            return path
+        raise RunError(f'no model "{name}"; there are: {", ".join((SFT_LOG_PROB, *own))}, or give a model\'s folder')
+
+    folders: dict[str, Path] = {}
+    references: dict[str, str] = {}
+    for name in wishes.models:
+        if name == SFT_LOG_PROB:
+            folders["sft"] = folder_of("sft")
+            continue
+        folder = folder_of(name)
+        reference = own[name][1].reference if name in own else folder_of(wishes.reference)
+        other = places.get(reference, str(reference))
+        folders |= {name: folder, other: reference}
+        references[name] = other
+    return folders, references
+
+
+def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
+    """The log-probs of all rows under each model, one model in memory at a time."""
+    import torch
+
+    from scdpo.training.model_files import load_model
+
+    found: dict[str, list[LogProbs]] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("models", total=len(folders) * len(rows))
+        for number, (name, folder) in enumerate(folders.items()):
+            progress.update(bar, description=f"{name} ({number + 1} of {len(folders)})")
+            model = load_model(folder, trust_remote_code=run.recipe.model.trust_remote_code)
+            model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+            before = number * len(rows)
+
+            def report(done: int, total: int, before: int = before) -> None:
+                progress.update(bar, completed=before + done)
+
+            found[name] = token_scores(model, rows, run.recipe.training.tokens_per_micro_batch, report)
+            del model
+            gc.collect()
+    return found

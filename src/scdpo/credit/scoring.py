@@ -1,0 +1,93 @@
+"""Log-probs of a solution's tokens under a model, and the spans of its text that they belong to.
+
+Knows models and tokenizers; what the numbers come to is localisation's work.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from scdpo.credit.record import Span
+from scdpo.solutions.rendering import TreeRow, render
+from scdpo.solutions.tree import SolutionTree
+
+if TYPE_CHECKING:
+    from scdpo.solutions.codec import Codec
+    from scdpo.solutions.solution import Solution
+
+LogProbs = tuple[float, ...]
+SFT_LOG_PROB = "sft-log-prob"
+"""The score that is the SFT model's own log-prob, and no reward."""
+
+
+def credit_row(name: str, question: str, solution: Solution, codec: Codec) -> TreeRow:
+    """A solution behind its prompt, as the row that is scored: the tokens that the model wrote count, and its end."""
+    return render(SolutionTree(name, solution), codec.prompt(question), codec.end_id)
+
+
+def token_scores(
+    model: Any, rows: Sequence[TreeRow], token_budget: int, report: Callable[[int, int], None] = lambda done, total: None
+) -> list[LogProbs]:
+    """log p(token | what goes before) of each row's counted tokens, in nats, under the whole model, with its adapters if any.
+
+    token_budget: padded tokens of a micro-batch. Rounds as another batch would.
+    """
+    import torch
+
+    from scdpo.training.adapters import without_dropout
+    from scdpo.training.collator import Item
+    from scdpo.training.layouts import to_device
+    from scdpo.training.log_probs import token_log_probs
+    from scdpo.training.objectives import SftObjective
+    from scdpo.training.plan import split
+
+    without_dropout(model)
+    items = [Item(row) for row in rows]
+    places = {id(item): place for place, item in enumerate(items)}
+    found: dict[int, LogProbs] = {}
+    with torch.no_grad():
+        for part in split(items, token_budget):
+            batch = SftObjective().collate(part)
+            tensors = {name: to_device(value, model.device) for name, value in batch.items()}
+            values = iter(token_log_probs(model, tensors).tolist())
+            for item in part:
+                found[places[id(item)]] = tuple(next(values) for _ in item.row.trunk)
+            report(len(found), len(items))
+    return [found[place] for place in range(len(items))]
+
+
+def rewards(policy: LogProbs, reference: LogProbs, beta: float) -> LogProbs:
+    """r = beta log pi(x_i | s_i) - beta log pi_ref(x_i | s_i) of each token (Eq. 7), in nats."""
+    return tuple(beta * (own - other) for own, other in zip(policy, reference, strict=True))
+
+
+def token_spans(codec: Codec, ids: Sequence[int]) -> list[Span]:
+    """The characters that each token spells. Tokens that split a character all have the span of what they spell together."""
+    starts = codec.spell(ids).starts
+    known = [place for place, start in enumerate(starts) if start is not None]
+    spans = []
+    for place in range(len(ids)):
+        at = bisect_right(known, place) - 1
+        first = starts[known[at]] if at >= 0 else 0
+        spans.append((first or 0, starts[known[at + 1]] or 0))
+    return spans
+
+
+def step_spans(solution: Solution) -> tuple[Span, ...]:
+    """The characters of each step."""
+    ends = list(accumulate(len(step.text) for step in solution.steps))
+    return tuple(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def spread(solution: Solution, scores: Mapping[str, LogProbs]) -> dict[str, tuple[float | None, ...]]:
+    """The scores of the counted tokens, over all tokens of the solution and its end: None for those that it was given."""
+    written = [flag for step in solution.steps for flag in step.written]
+    written += [True] * (solution.finish == "end")
+    columns = {}
+    for name, values in scores.items():
+        rest = iter(values)
+        columns[name] = tuple(next(rest) if own else None for own in written)
+    return columns
