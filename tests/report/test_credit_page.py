@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from scdpo.credit.scoring import SFT_LOG_PROB
 from scdpo.report.credit_page import credit_page, credit_section, kind_of, ordered
-from tests.report.conftest import FIRST, SECOND
 
 
 def test_columns_are_in_the_order_of_the_paper():
@@ -25,7 +24,7 @@ def test_the_index_and_the_record(hard):
         ("DPO", "reward", True),
         ("SFT log-prob", "log-prob", False),
     ]
-    assert read["solutions"][0]["lowest"] == {"scdpo": 1, "dpo": 0, SFT_LOG_PROB: 1 if 2 * len(SECOND) > len(FIRST) / 2 else 0}
+    assert read["solutions"][0]["lowest"] == {"scdpo": 1, "dpo": 0, SFT_LOG_PROB: 1}
     assert [json.loads(line) for line in bodies.splitlines()] == [json.loads(json.dumps(hard.to_json()))] * 2
 
 

@@ -34,10 +34,11 @@
     const node = side(title, `✗ wrong: ${branch.answer}`, "wrong");
     const steps = [...trunk.slice(0, branch.fork), ...branch.steps];
     steps.forEach((record, place) => {
-      if (branch.fork && place === branch.fork) node.append(make("div", "fork", "fork"));
-      const here = place === branch.wrong;
-      node.append(step(record, (place < branch.fork ? "kept" : "") + (here ? " bad" : "")));
-      if (here) node.append(make("div", "tag", `first wrong step: ${branch.kind}`));
+      const cell = make("div"), here = place === branch.wrong;
+      if (branch.fork && place === branch.fork) cell.append(make("div", "fork", "fork"));
+      cell.append(step(record, (place < branch.fork ? "kept" : "") + (here ? " bad" : "")));
+      if (here) cell.append(make("div", "tag", `first wrong step: ${branch.kind}`));
+      node.append(cell);
     });
     return node;
   }
@@ -50,6 +51,7 @@
     view.replaceChildren(question, make("div", "note", `gold answer ${entry.answer} · ${entry.problem}`), sides);
     tree.trunk.forEach(record => trunk.append(step(record, "")));
     sides.append(trunk, ...tree.branches.map(branch => branchSide(branch, tree.trunk)));
+    sides.style.setProperty("--rows", Math.max(...[...sides.children].map(each => each.childElementCount)));
     const given = tree.tries.filter(attempt => !attempt.found)
       .map(attempt => `fork after step ${attempt.fork}: no wrong answer in ${attempt.attempts} attempts`);
     if (given.length) view.append(make("p", "note", given.join("; ")));
