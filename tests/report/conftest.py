@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,6 +45,9 @@ def opened(chromium, tmp_path):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(file.as_uri())
+        for viewer, content in {"#tree": "#tree .step", "#credit-viewer": ".unit"}.items():
+            if page.locator(viewer).count():  # What it shows is unpacked after the page has opened.
+                page.wait_for_selector(content)
         return page
 
     yield open_page
@@ -48,6 +55,17 @@ def opened(chromium, tmp_path):
         page.close()
     assert complaints == []
     assert len(requests) == len(pages) and all(url.startswith("file:") for url in requests)
+
+
+def block(page: str, name: str) -> str:
+    """What stands in a data block of the page."""
+    return re.search(rf'<script type="[a-z/]+" id="{name}"[^>]*>(.*?)</script>', page, re.S).group(1)
+
+
+def unpacked(text: str) -> list:
+    """The values of a packed block."""
+    bundles = [zlib.decompress(base64.b64decode(line)).decode() for line in text.splitlines()]
+    return [json.loads(line) for bundle in bundles for line in bundle.split("\n")]
 
 
 def keep_screenshot(page, name: str) -> None:

@@ -1,11 +1,11 @@
 """What the credit page tells its viewer: which scores, in which columns, and where each is lowest."""
 
 import json
-import re
 from dataclasses import replace
 
 from scdpo.credit.scoring import SFT_LOG_PROB
 from scdpo.report.credit_page import credit_page, credit_section, kind_of, ordered
+from tests.report.conftest import block, unpacked
 
 
 def test_columns_are_in_the_order_of_the_paper():
@@ -15,17 +15,14 @@ def test_columns_are_in_the_order_of_the_paper():
 
 def test_the_index_and_the_record(hard):
     section = credit_section([hard, hard])
-    index, bodies = (
-        re.search(rf'id="credit-{name}">(.*?)</script>', section.data, re.S).group(1) for name in ("index", "bodies")
-    )
-    read = json.loads(index)
+    read = json.loads(block(section.data, "credit-index"))
     assert [(score["label"], score["scale"], score["chosen"]) for score in read["scores"]] == [
         ("SCDPO", "reward", True),
         ("DPO", "reward", True),
         ("SFT log-prob", "log-prob", False),
     ]
     assert read["solutions"][0]["lowest"] == {"scdpo": 1, "dpo": 0, SFT_LOG_PROB: 1}
-    assert [json.loads(line) for line in bodies.splitlines()] == [json.loads(json.dumps(hard.to_json()))] * 2
+    assert unpacked(block(section.data, "credit-bodies")) == [json.loads(json.dumps(hard.to_json()))] * 2
 
 
 def test_kinds(hard):

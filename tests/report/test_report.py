@@ -1,7 +1,6 @@
 """The page and the tables: what a reader sees follows the intervals, and nothing in the data can break the page."""
 
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -9,11 +8,12 @@ import pytest
 from scdpo.bench.page_material import made_result
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
-from scdpo.report.document import line_block, script_json
+from scdpo.report.document import PACKED, packed_block, script_json
 from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
 from scdpo.report.tree_browser import index_entry
+from tests.report.conftest import block, unpacked
 
 HOSTILE = "</script><script>alert(1)</script> <b> $title & é"
 
@@ -108,13 +108,8 @@ def test_nothing_in_the_data_breaks_the_page(result):
     assert page.count("<script") == page.count("</script>") == 3
     assert "<title>demo &lt;&amp;&gt;" in page
     assert json.loads(block(page, "tree-index"))[0]["question"] == HOSTILE
-    (body,) = block(page, "tree-bodies").splitlines()
-    assert json.loads(body)["branches"][0]["steps"][0]["pieces"][0]["text"] == HOSTILE
-
-
-def block(page: str, name: str) -> str:
-    """What stands in a data block of the page."""
-    return re.search(rf'<script type="application/jsonl?" id="{name}">(.*?)</script>', page, re.S).group(1)
+    (body,) = unpacked(block(page, "tree-bodies"))
+    assert body["branches"][0]["steps"][0]["pieces"][0]["text"] == HOSTILE
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "a\nb\u2028c", "half of a pair: \ud83c", "\x00"])
@@ -123,7 +118,9 @@ def test_data_survives_the_file(text):
     line = script_json({"a": text})
     assert "<" not in line and "\n" not in line
     assert json.loads(line.encode()) == {"a": text}
-    assert line_block("x", [text, text]).count("\n") == 2
+    many = [[number, text] for number in range(2 * PACKED + 1)]
+    packed = block(packed_block("x", many), "x")
+    assert packed.count("\n") == 2 and unpacked(packed) == many
 
 
 def test_what_is_not_there_has_no_section(result):

@@ -9,7 +9,7 @@ from typing import Any
 from scdpo.credit.localisation import lowest_step
 from scdpo.credit.record import CreditedSolution
 from scdpo.credit.scoring import SFT_LOG_PROB
-from scdpo.report.document import Section, document, fill, json_block, line_block
+from scdpo.report.document import Section, document, fill, json_block, packed_block
 from scdpo.report.result import LABELS, label
 
 ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB)
@@ -37,7 +37,7 @@ def credit_section(credited: Sequence[CreditedSolution]) -> Section:
         body=fill("credit.html", kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds)),
         styles=("credit.css",),
         scripts=("units.js", "credit.js"),
-        data=json_block("credit-index", index) + line_block("credit-bodies", (solution.to_json() for solution in credited)),
+        data=json_block("credit-index", index) + packed_block("credit-bodies", (solution.to_json() for solution in credited)),
     )
 
 

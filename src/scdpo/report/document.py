@@ -5,8 +5,10 @@ Knows how texts and data are put into HTML so that nothing in them can break it;
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +16,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+PACKED = 50
 SURROGATE = re.compile("[\ud800-\udfff]")
 BASE_STYLES, BASE_SCRIPTS = ("base.css",), ("page.js",)
 
@@ -87,10 +90,15 @@ def json_block(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{name}">{script_json(value)}</script>\n'
 
 
-def line_block(name: str, values: Iterable[Any]) -> str:
-    """Values for the scripts, one a line, to be read one by one: a page opens without reading all of them."""
-    lines = "\n".join(map(script_json, values))
-    return f'<script type="application/jsonl" id="{name}">{lines}</script>\n'
+def packed_block(name: str, values: Iterable[Any]) -> str:
+    """Many values for the scripts, to be read one by one: a page opens without reading them, and stays small.
+
+    Each line is a bundle of PACKED values: JSON lines, compressed (zlib), in base 64.
+    """
+    lines = list(map(script_json, values))
+    bundles = ("\n".join(lines[start : start + PACKED]).encode() for start in range(0, len(lines), PACKED))
+    text = "\n".join(base64.b64encode(zlib.compress(bundle)).decode() for bundle in bundles)
+    return f'<script type="text/plain" id="{name}" data-packed="{PACKED}">{text}</script>\n'
 
 
 def script_json(value: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from scdpo.report.document import Section, fill, json_block, line_block
+from scdpo.report.document import Section, fill, json_block, packed_block
 from scdpo.report.result import TreeView
 
 
@@ -23,7 +23,7 @@ def tree_section(trees: Sequence[TreeView]) -> Section:
         ),
         styles=("trees.css",),
         scripts=("list.js", "trees.js"),
-        data=json_block("tree-index", list(map(index_entry, trees))) + line_block("tree-bodies", map(tree_body, trees)),
+        data=json_block("tree-index", list(map(index_entry, trees))) + packed_block("tree-bodies", map(tree_body, trees)),
     )
 
 

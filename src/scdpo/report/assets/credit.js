@@ -1,9 +1,10 @@
 // The credit viewer: a solution's tokens coloured under the scores chosen, column by column, its steps in line.
 {
   const FAR = 0.5, SHARE = 0.98;
-  const index = readBlock("credit-index"), bodies = new Lines("credit-bodies");
+  const index = readBlock("credit-index"), bodies = new Packed("credit-bodies");
   const scores = index.scores, choice = byId("credit-choice"), columns = byId("credit-columns"), readout = byId("credit-readout");
-  let shown = scores.filter(score => score.chosen), chosen = [], at = 0, solution = null, units = [];
+  let shown = scores.filter(score => score.chosen), chosen = [], at = 0, wanted = null;
+  let entry = null, solution = null, units = []; // What is drawn.
 
   const nats = value => value === null ? "–" : (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(3);
   const visible = text => text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "␣");
@@ -45,7 +46,7 @@
 
   function lineNode(place, score) {
     const step = solution.steps[place], wrong = place === solution.wrong;
-    const lowest = place === chosen[at].lowest[score.name], line = make("div", "line"), marks = make("div", "marks");
+    const lowest = place === entry.lowest[score.name], line = make("div", "line"), marks = make("div", "marks");
     line.classList.toggle("lowest", lowest);
     line.classList.toggle("first-wrong", wrong);
     line.setAttribute("role", "group");
@@ -125,7 +126,8 @@
     readout.replaceChildren(make("span", "note", "Point at a token, or move to one with the keys."));
   }
 
-  function draw() {
+  async function draw() {
+    wanted = chosen[at];
     const any = chosen.length > 0;
     byId("credit-count").textContent = any ? `${at + 1} of ${chosen.length}` : "no solution fits";
     byId("credit-previous").disabled = at < 1;
@@ -133,7 +135,10 @@
     for (const part of ["credit-head", "credit-legend", "credit-readout", "credit-columns"]) byId(part).hidden = !any;
     if (!any) return;
     choice.selectedIndex = at;
-    solution = bodies.get(chosen[at].number);
+    const next = wanted, body = await bodies.get(next.number);
+    if (wanted !== next) return; // Another one was asked for meanwhile.
+    entry = next;
+    solution = body;
     units = unitsOf(solution);
     drawHead();
     drawColumns();
@@ -173,7 +178,7 @@
 
   function turn(by) {
     at = Math.max(0, Math.min(at + by, chosen.length - 1));
-    draw();
+    return draw();
   }
 
   function fill() {
@@ -195,8 +200,7 @@
     if (event.key === "PageDown" || event.key === "PageUp") {
       const column = [...columns.children].indexOf(unit.closest(".column"));
       event.preventDefault();
-      turn(event.key === "PageDown" ? 1 : -1);
-      focusUnit(columns.children[column].querySelector(".lines"), 0);
+      turn(event.key === "PageDown" ? 1 : -1).then(() => focusUnit(columns.children[column].querySelector(".lines"), 0));
     } else if (event.key in moves) {
       event.preventDefault();
       const target = moves[event.key]();
@@ -222,7 +226,7 @@
       if (!pressed && shown.length === 1) return;
       button.setAttribute("aria-pressed", String(pressed));
       shown = scores.filter(other => (other === score ? pressed : shown.includes(other)));
-      if (byId("credit-disagree").checked) fill();
+      if (byId("credit-disagree").checked || !solution) fill();
       else drawColumns();
     });
     byId("credit-scores").append(button);

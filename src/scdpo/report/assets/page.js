@@ -15,16 +15,26 @@ function readBlock(id) {
   return JSON.parse(byId(id).textContent);
 }
 
-// A block of JSON lines. Finding the lines is quick; only those that are asked for are parsed.
-class Lines {
+// Many values in compressed bundles. Only the bundle of the value that is asked for is unpacked, and only that value is parsed.
+class Packed {
   constructor(id) {
-    this.text = byId(id).textContent;
-    this.starts = this.text ? [0] : [];
-    for (let at = this.text.indexOf("\n"); at >= 0; at = this.text.indexOf("\n", at + 1)) this.starts.push(at + 1);
+    const block = byId(id);
+    this.size = Number(block.dataset.packed);
+    this.bundles = block.textContent.split("\n");
+    this.held = { bundle: -1, lines: [] };
   }
 
-  get(number) {
-    return JSON.parse(this.text.slice(this.starts[number], this.starts[number + 1]));
+  async get(number) {
+    const bundle = Math.floor(number / this.size);
+    const held = this.held.bundle === bundle ? this.held : { bundle, lines: await this.unpack(this.bundles[bundle]) };
+    this.held = held;
+    return JSON.parse(held.lines[number % this.size]);
+  }
+
+  async unpack(text) {
+    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return (await new Response(stream).text()).split("\n");
   }
 }
 

@@ -1,6 +1,6 @@
 // The tree browser: a list with search and filters, and the selected tree with its trunk and branches side by side.
 {
-  const index = readBlock("tree-index"), bodies = new Lines("tree-bodies"), view = byId("tree");
+  const index = readBlock("tree-index"), bodies = new Packed("tree-bodies"), view = byId("tree");
   const search = byId("tree-search"), filter = byId("tree-filter"), kind = byId("tree-kind");
   index.forEach((entry, number) => {
     entry.number = number;
@@ -43,9 +43,18 @@
     return node;
   }
 
-  function show(entry) {
-    if (!entry) return view.replaceChildren(make("p", "note", "No tree fits."));
-    const tree = bodies.get(entry.number), sides = make("div", "sides"), trunk = side("Trunk", "✓ correct", "right");
+  let wanted = null;
+
+  async function show(entry) {
+    wanted = entry;
+    const tree = entry && await bodies.get(entry.number);
+    if (wanted !== entry) return; // Another one was selected meanwhile.
+    if (entry) drawTree(entry, tree);
+    else view.replaceChildren(make("p", "note", "No tree fits."));
+  }
+
+  function drawTree(entry, tree) {
+    const sides = make("div", "sides"), trunk = side("Trunk", "✓ correct", "right");
     const question = make("p", "question", entry.question);
     question.dir = "auto";
     view.replaceChildren(question, make("div", "note", `gold answer ${entry.answer} · ${entry.problem}`), sides);
@@ -62,7 +71,7 @@
     return [make("span", "", entry.question.slice(0, 160)), make("small", "", `${entry.answer} · ${branches}`)];
   }
 
-  const wanted = {
+  const filters = {
     all: () => true,
     controlled: entry => entry.forks.some(fork => fork > 0),
     before: entry => entry.before,
@@ -72,7 +81,7 @@
 
   function fill() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = index.filter(entry => wanted[filter.value](entry) && (!kind.value || entry.kinds.includes(kind.value)) &&
+    const chosen = index.filter(entry => filters[filter.value](entry) && (!kind.value || entry.kinds.includes(kind.value)) &&
       words.every(word => entry.text.includes(word)));
     list.fill(chosen);
     byId("tree-count").textContent = `${chosen.length.toLocaleString("en")} of ${index.length.toLocaleString("en")}`;
