@@ -89,6 +89,11 @@ class Result:
     """Model -> points by rising temperature."""
 
 
+def on_problems(result: Result) -> str:
+    """What accuracies and differences are of: 2000 held-out test problems."""
+    return f"{result.accuracy['sft'].n} held-out {result.split} problems"
+
+
 def percent(estimate: Estimate) -> str:
     """An accuracy with its interval, in percent: 68.4 [66.3, 70.4]."""
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
@@ -125,7 +130,7 @@ def label(name: str) -> str:
 
 
 def difference_label(name: str) -> str:
-    """"scdpo - sft" in words: SCDPO - SFT."""
+    """ "scdpo - sft" in words: SCDPO - SFT."""
     return " - ".join(map(label, name.split(" - ")))
 
 
