@@ -1,8 +1,8 @@
 """Charts of bars and of dots with intervals, as SVG text. Pure functions from named numbers; lines are in line_charts.
 
 The view box is 720 wide, of small charts 460. assets/figures.css colours by these classes: texts are `tick`, `axis`, `value`,
-`small`; lines are `grid`, `base`, `zero`, `chance`; an interval's line and circle lie in a group `dot` or `dot unresolved`; bars
-are `bar` with a `whisker`, or `part0` to `part3` with the texts `in in0` to `in in3` in them; lines of curves are `line0` to
+`small`; lines are `grid`, `base`, `zero`, `chance`; an interval's line and circle lie in a group `dot` or `dot unresolved`;
+bars are `bar` with a `whisker`, or `part0` to `part3` with the texts `in in0` to `in in3` in them; curves are `line0` to
 `line4`, with `band0` to `band4` and `mark0` to `mark4`.
 """
 
@@ -46,7 +46,7 @@ def bars(estimates: Mapping[str, Estimate], title: str, axis: str) -> str:
     ceiling = min(1.0, step * -(-max(value.high for value in estimates.values()) // step))
     y = scale(0, ceiling, floor, top)
     parts = [level_grid([100 * place for place in ticks(0, ceiling)], lambda value: y(value / 100), left, WIDTH - 8)]
-    parts.append(text(0, 14, axis, css="axis"))
+    parts.append(text(0, 12, axis, css="axis"))
     most = 1
     for number, (name, value) in enumerate(estimates.items()):
         middle, half = left + slot * (number + 0.5), min(36.0, slot * 0.3)
@@ -151,14 +151,14 @@ def dots(names: Sequence[str], panels: Sequence[DotPanel], title: str) -> str:
         left = rows.width + space * number + 10
         right = left + space - 20
         x = scale(*panel.reach, left, right)
-        most = max(2, int((right - left) / 56))
+        most = max(2, int((right - left) / 42))
         parts.append(upright_grid(ticks(*panel.reach, most), x, rows.top - 4, rows.bottom))
         parts.append(text((left + right) / 2, rows.bottom + 33, panel.axis, "middle", "axis"))
         if panel.reference:
             at = x(panel.factor * panel.at)
             parts.append(line(at, rows.top - 8, at, rows.bottom, panel.reference))
             if panel.reference == "chance":
-                parts.append(text(at, rows.top - 12, "chance", "middle", "axis"))
+                parts.append(text(at, rows.top - 12, f"chance {panel.factor * panel.at:.3g}", "middle", "axis"))
         for name, value, y in zip(names, panel.estimates, rows.middles, strict=True):
             parts.append(_dot(name, value, y, panel, x))
             words = panel.write(value)
@@ -199,7 +199,7 @@ def stacked(rows: Mapping[str, Mapping[str, int]], kinds: Sequence[str], title: 
     most = 100 if of_whole else max(*totals, 1)
     left, right = labels.width, WIDTH - (20 if of_whole else text_width(f"{most:,}") + 14)
     x = scale(0, most, left, right)
-    parts = [labels.drawn(), upright_grid(ticks(0, most), x, labels.top, labels.bottom)]
+    parts = [labels.drawn(), upright_grid(ticks(0, most, 8), x, labels.top, labels.bottom)]
     for (name, counts), total, middle in zip(rows.items(), totals, labels.middles, strict=True):
         before = 0
         for number, kind in enumerate(kinds):
@@ -230,7 +230,7 @@ def level_bars(values: Mapping[str, float], title: str, axis: str, write: Callab
     left, right = labels.width, WIDTH - max(map(text_width, map(write, values.values()))) - 14
     most = max(*values.values(), 0) or 1
     x = scale(0, most, left, right)
-    parts = [labels.drawn(), upright_grid(ticks(0, most), x, labels.top, labels.bottom)]
+    parts = [labels.drawn(), upright_grid(ticks(0, most, 8), x, labels.top, labels.bottom)]
     for (name, value), middle in zip(values.items(), labels.middles, strict=True):
         parts.append(rect(left, middle - 11, max(0.8, x(value) - left), 22, "bar", f"{name}: {write(value)}"))
         parts.append(text(x(value) + 6, middle + 5, write(value), css="value"))
@@ -246,7 +246,7 @@ def histogram(counts: Mapping[int, int], title: str, axis: str, unit: str) -> st
     slot = (right - left) / max(len(numbers), 4)
     most = max(counts.values()) or 1
     y = scale(0, most, floor, top)
-    parts = [text(0, 14, unit, css="axis"), level_grid(ticks(0, most, 5), y, left, right)]
+    parts = [text(0, 12, unit, css="axis"), level_grid(ticks(0, most, 5), y, left, right)]
     every = -(-text_width(str(max(numbers)) + "0", SMALL) // slot)
     has_values = slot >= text_width(f"{most:,}", SMALL)
     for number in numbers:

@@ -6,7 +6,7 @@ Knows which of a result's numbers a figure shows. Knows no drawing (see charts a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,8 +21,14 @@ from scdpo.report.result import LABELS, Result, difference_label, fraction, labe
 from scdpo.report.run_tables import WHERE
 
 FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+MARGIN = 10
+"""Of white around a file's figure, in units of its view box."""
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
 PAIR_KINDS = {"naive": "naive", "step_controlled": "step-controlled"}
+STYLES = {name: number for number, name in enumerate(LABELS)}
+"""Which colour, dash and mark a model has in every figure of lines."""
+Curve = tuple[str, int, str, str]
+"""(name, style, model, key of its log)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,12 @@ class Figure:
 
     def standalone(self) -> str:
         """figures/NAME.svg: the element as a file of its own, with its colours on white, for any viewer."""
-        element, content = self.svg.split(">", 1)
-        element = element.replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{FONTS}"', 1)
-        width, height = re.findall(r"\d+", element[element.index("viewBox") :])[2:4]
-        paper = f'<rect width="{width}" height="{height}" fill="#fff"/>'
-        return f'{element} width="{width}" height="{height}"><style>{light_style()}</style>{paper}{content}\n'
+        width, height = (int(size) + 2 * MARGIN for size in re.findall(r'viewBox="0 0 (\d+) (\d+)"', self.svg)[0])
+        opening, content = self.svg.split(">", 1)
+        opening = opening.replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{FONTS}"', 1)
+        opening = re.sub('viewBox="[^"]*"', f'viewBox="{-MARGIN} {-MARGIN} {width} {height}"', opening)
+        paper = f'<rect x="{-MARGIN}" y="{-MARGIN}" width="{width}" height="{height}" fill="#fff"/>'
+        return f'{opening} width="{width}" height="{height}"><style>{light_style()}</style>{paper}{content}\n'
 
 
 @cache
@@ -108,12 +115,12 @@ def data_figures(result: Result) -> list[Figure]:
     if first_wrong:
         title = "Where the first wrong step of step-controlled branches lies"
         places = {words: first_wrong.get(place, 0) for place, words in WHERE.items()}
-        figures.append(Figure("first-wrong-step", title, level_bars(places, title, "branches", count_text)))
+        figures.append(Figure("first-wrong-step", title, level_bars(places, title, "step-controlled branches", count_text)))
     unused = {f"samples: {reason}": count for reason, count in result.sampling["undecided_by_reason"].items()}
     unused |= {f"continuations: {reason}": count for reason, count in forking["unused_by_reason"].items()}
     if unused:
         title = "Samples and continuations that were not used, by reason"
-        figures.append(Figure("unused", title, level_bars(unused, title, "solutions", count_text)))
+        figures.append(Figure("unused", title, level_bars(unused, title, "solutions not used", count_text)))
     return figures
 
 
@@ -128,20 +135,27 @@ def count_text(count: float) -> str:
 
 def training_figures(result: Result) -> list[Figure]:
     """Losses; rewards and log-probs of the preference trainings, and SCDPO's by kind of pair."""
-    curves: list[tuple[str, str, str, Sequence[tuple[str, str, str]]]] = [
-        ("sft-loss", "SFT: loss", "nats a token", [(label("sft"), "sft", "loss")]),
-        ("preference-loss", "Preference trainings: loss", "loss", by_arm("loss")),
-        ("reward-margin", "Reward margin, chosen - rejected", "nats", by_arm("rewards/margin")),
-        ("reward-margin-by-kind", "SCDPO: reward margin by kind of pair", "nats", by_kind("rewards/margin")),
-        ("reward-accuracy-by-kind", "SCDPO: pairs with chosen above rejected", "share", by_kind("rewards/accuracy")),
-        ("chosen-log-probs", "Log-probs of chosen ends", "nats", by_arm("log_probs/chosen")),
-        ("rejected-log-probs", "Log-probs of rejected ends", "nats", by_arm("log_probs/rejected")),
+    loss = [(label("sft"), 0, "sft", "loss")]
+    above = "SCDPO's pairs with chosen above rejected, share"
+    curves = [
+        ("sft-loss", "Loss of the SFT training", "SFT loss, nats a token", loss),
+        ("preference-loss", "Loss of the preference trainings", "preference loss", by_arm("loss")),
+        ("reward-margin", "Reward margin, chosen - rejected", "reward margin, nats", by_arm("rewards/margin")),
+        (
+            "reward-margin-by-kind",
+            "SCDPO: reward margin by kind",
+            "SCDPO's reward margin, nats",
+            by_kind("rewards/margin"),
+        ),
+        ("reward-accuracy-by-kind", "SCDPO: pairs with chosen above rejected", above, by_kind("rewards/accuracy")),
+        ("chosen-log-probs", "Log-probs of chosen ends", "log-prob of chosen ends, nats", by_arm("log_probs/chosen")),
+        ("rejected-log-probs", "Log-probs of rejected ends", "log-prob of rejected ends, nats", by_arm("log_probs/rejected")),
     ]
     figures = []
     for name, title, unit, wanted in curves:
         logs = [
-            Line(words, style, [(entry["step"], entry[figure]) for entry in result.training.get(model, ()) if figure in entry])
-            for style, (words, model, figure) in enumerate(wanted)
+            Line(words, style, [(entry["step"], entry[key]) for entry in result.training.get(model, ()) if key in entry])
+            for words, style, model, key in wanted
         ]
         lines = [each for each in logs if each.points]
         if lines:
@@ -149,13 +163,12 @@ def training_figures(result: Result) -> list[Figure]:
     return figures
 
 
-def by_arm(figure: str) -> list[tuple[str, str, str]]:
-    """A line for each preference training: (name, model, figure)."""
-    return [(label(arm), arm, figure) for arm in PREFERENCE_ARMS]
+def by_arm(key: str) -> list[Curve]:
+    return [(label(arm), STYLES[arm], arm, key) for arm in PREFERENCE_ARMS]
 
 
-def by_kind(figure: str) -> list[tuple[str, str, str]]:
-    return [(kind, "scdpo", f"{kind}/{figure}") for kind in PAIR_KINDS.values()]
+def by_kind(key: str) -> list[Curve]:
+    return [(kind, style, "scdpo", f"{kind}/{key}") for style, kind in enumerate(PAIR_KINDS.values())]
 
 
 def temperature_figure(result: Result) -> Figure:
@@ -169,7 +182,7 @@ def temperature_figure(result: Result) -> Figure:
             values = [(each.temperature, figure(each)) for each in studied]
             line = [(at, 100 * value.value) for at, value in values]
             band = [(100 * value.low, 100 * value.high) for _, value in values]
-            lines.append(Line(label(model), list(LABELS).index(model), line, band))
+            lines.append(Line(label(model), STYLES[model], line, band))
         return LinePanel(lines, "temperature", axis, x_reach=(0.0, 1.7), y_reach=(0.0,))
 
     accuracy = panel("accuracy, %", lambda each: each.accuracy)
@@ -195,4 +208,4 @@ def localisation_figure(result: Result, found: Localisation) -> Figure:
 
 def times_figure(result: Result) -> Figure:
     title = "Wall time by stage"
-    return Figure("times", title, level_bars(result.stage_seconds, title, "seconds", count_text))
+    return Figure("times", title, level_bars(result.stage_seconds, title, "wall time, seconds", count_text))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scdpo.report.charts import SMALL_WIDTH, WIDTH, level_grid, upright_grid
-from scdpo.report.svg import Scale, legend, line, mark, scale, svg, text, ticks, titled
+from scdpo.report.svg import Scale, legend, line, mark, scale, svg, text, tick_step, ticks, titled
 
+TICKS = 5
 MARKED = 24
 """A line of more points has no mark at each of them."""
 
@@ -24,7 +26,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LinePanel:
-    """Lines over common axes. x_reach, y_reach: what the axes show at least."""
+    """Lines over common axes. x_reach, y_reach: what the axes show at least; the upright one
+    goes from tick to tick."""
 
     lines: Sequence[Line]
     x_axis: str
@@ -42,7 +45,8 @@ class LinePanel:
         every = [y for each in self.lines for _, y in each.points] + list(self.y_reach)
         every += [end for each in self.lines for ends in each.band for end in ends]
         low, high = min(every), max(every)
-        return (low, high) if low < high else (low - 0.5, high + 0.5)
+        step = tick_step(high - low, TICKS)
+        return step * math.floor(low / step), step * math.ceil(high / step) if high > low else low + step
 
 
 def line_chart(panels: Sequence[LinePanel], title: str) -> str:
@@ -64,9 +68,9 @@ def line_chart(panels: Sequence[LinePanel], title: str) -> str:
 def _panel(panel: LinePanel, start: float, right: float, top: float, bottom: float) -> str:
     left = start + 52
     low, high = panel.y_ends
-    x, y = scale(*panel.x_ends, left, right - 6), scale(low, high, bottom, top)
-    parts = [text(start, 14, panel.y_axis, css="axis"), level_grid(ticks(low, high, 5), y, left, right)]
-    parts.append(upright_grid(ticks(*panel.x_ends, 7), x, top, bottom))
+    x, y = scale(*panel.x_ends, left + 8, right - 8), scale(low, high, bottom, top)
+    parts = [text(start, 12, panel.y_axis, css="axis"), level_grid(ticks(low, high, TICKS), y, left, right)]
+    parts.append(upright_grid(ticks(*panel.x_ends, 8), x, top, bottom))
     parts.append(line(left, bottom, right, bottom, "base"))
     parts.append(text((left + right) / 2, bottom + 34, panel.x_axis, "middle", "axis"))
     parts += [_band(each, x, y) for each in panel.lines if each.band]

@@ -11,8 +11,8 @@ from scdpo.report.result import Result, difference_label, fraction, label, perce
 from scdpo.report.table import SUPPORTED, Table, resolved_cells, supported_best
 
 SCORED = (
-    "A score finds the error where its lowest step is the first wrong one, or its lowest token lies in it. Token AUROC: how often "
-    "a token of the first wrong step is lower than one before it. A model's score is its implicit reward (Eq. 7). "
+    "A score finds the error where its lowest step is the first wrong one, or its lowest token lies in it. Token AUROC: how "
+    "often a token of the first wrong step is lower than one before it. A model's score is its implicit reward (Eq. 7). "
     "95% intervals by bootstrap over problems."
 )
 GARBLED = "Garbled: no answer can be read, or it is only guessed at, or a step is malformed."
