@@ -9,9 +9,10 @@ from scdpo.bench.page_material import made_result
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.document import PACKED, packed_block, script_json
-from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
+from scdpo.report.markdown import markdown_page, table, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
+from scdpo.report.result_tables import UNJUDGED
 from scdpo.report.tree_browser import index_entry
 from tests.report.conftest import block, unpacked
 
@@ -125,9 +126,9 @@ def test_data_survives_the_file(text):
 
 def test_what_is_not_there_has_no_section(result):
     full = html_page(replace(result, credited=made_result(0, credited=2).credited))
-    assert 'href="#credit"' in full and 'href="#trees"' in full
+    assert 'href="#tokens"' in full and 'href="#trees"' in full
     bare = html_page(replace(result, trees=[]))
-    assert 'href="#credit"' not in bare and 'href="#trees"' not in bare and "VirtualList" not in bare
+    assert 'href="#tokens"' not in bare and 'href="#trees"' not in bare and "VirtualList" not in bare
 
 
 def test_the_index_tells_where_branches_go_wrong(result):

@@ -10,7 +10,7 @@ from scdpo.credit.localisation import lowest_step
 from scdpo.credit.record import CreditedSolution
 from scdpo.credit.scoring import SFT_LOG_PROB
 from scdpo.report.document import Section, document, fill, json_block, packed_block
-from scdpo.report.result import LABELS, label
+from scdpo.report.result import label
 
 ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB)
 """The columns from left to right: SCDPO left of DPO, as in the paper's Fig. 2."""
@@ -32,8 +32,8 @@ def credit_section(credited: Sequence[CreditedSolution]) -> Section:
     }
     kinds = sorted({kind_of(solution) for solution in credited})
     return Section(
-        id="credit",
-        title="Credit for each token",
+        id="tokens",
+        title="Credit by token",
         body=fill("credit.html", kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds)),
         styles=("credit.css",),
         scripts=("units.js", "credit.js"),
@@ -53,10 +53,8 @@ def ordered(scores: set[str]) -> list[str]:
 
 def score_entry(score: str, chosen: bool) -> dict[str, Any]:
     """What the viewer needs to know of a score. scale: around zero for rewards, from zero down for log-probs."""
-    if score == SFT_LOG_PROB:
-        return {"name": score, "label": "SFT log-prob", "scale": "log-prob", "chosen": chosen}
-    known = score.partition(".")[0] in LABELS
-    return {"name": score, "label": label(score) if known else score, "scale": "reward", "chosen": chosen}
+    scale = "log-prob" if score == SFT_LOG_PROB else "reward"
+    return {"name": score, "label": label(score), "scale": scale, "chosen": chosen}
 
 
 def index_entry(solution: CreditedSolution) -> dict[str, Any]:

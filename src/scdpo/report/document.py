@@ -73,18 +73,6 @@ def fill(name: str, **parts: str) -> str:
     return Template(asset(name)).substitute(parts)
 
 
-def note(text: str) -> str:
-    """A paragraph that says how to read what follows."""
-    return f'<p class="note">{escape(text)}</p>'
-
-
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table that scrolls in itself where it is too wide."""
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
 def json_block(name: str, value: Any) -> str:
     """A value for the scripts, to be read whole."""
     return f'<script type="application/json" id="{name}">{script_json(value)}</script>\n'

@@ -14,7 +14,7 @@ def tree_section(trees: Sequence[TreeView]) -> Section:
     kinds = sorted({branch["kind"] for tree in trees for branch in tree.branches if branch["kind"] is not None})
     return Section(
         id="trees",
-        title="Solution trees",
+        title="Trees",
         body=fill(
             "trees.html",
             count=f"{len(trees):,}",
