@@ -59,14 +59,19 @@ def told_section(section: sections.Section, tables: Mapping[str, Table], figures
     """A section of figures and tables; with an empty body where the run has none of them."""
     drawn = "".join(html_figure(figures[name]) for name in section.figures if name in figures)
     written = "".join(html_table(tables[name]) for name in section.tables if name in tables)
-    body = (f'<div class="figures">{drawn}</div>\n' if drawn else "") + written
+    body = (
+        f'<div class="told"><div class="figures">{drawn}</div><div class="tables">{written}</div></div>'
+        if drawn + written
+        else ""
+    )
     return Section(re.sub(r"\W+", "-", section.title.lower()), section.title, body, styles=("figures.css",))
 
 
 def html_figure(figure: Figure) -> str:
-    """A figure that scrolls in itself on a narrow screen."""
+    """A figure at its own width where there is room; it scrolls in itself on a narrow screen."""
+    width = figure.svg.partition('viewBox="')[2].split()[2]
     return (
-        f'<figure id="figure-{figure.name}"><figcaption>{escape(figure.title)}</figcaption>'
+        f'<figure id="figure-{figure.name}" style="--width: {width}px"><figcaption>{escape(figure.title)}</figcaption>'
         f'<div class="chart">{figure.svg}</div></figure>\n'
     )
 
