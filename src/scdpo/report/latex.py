@@ -84,7 +84,9 @@ def head_row(columns: list[list[str]]) -> str:
 
 def stacked(lines: list[str]) -> str:
     """Lines of a head over each other, at the right and on the row's line."""
-    return "".join(lines) if len(lines) < 2 else rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{r' \\ '.join(lines)}\end{{tabular}}"
+    if len(lines) < 2:
+        return "".join(lines)
+    return r"\begin{tabular}[b]{@{}r@{}}" + r" \\ ".join(lines) + r"\end{tabular}"
 
 
 def fitting_size(table: Table) -> str | None:
@@ -108,4 +110,4 @@ def escape(text: str) -> str:
     kept = " ".join(printable.split())
     parts = MINUS.split(kept)
     escaped = "$-$".join("".join(SPECIAL.get(letter, letter) for letter in part) for part in parts)
-    return escaped.replace("--", "-{}-")  # and no dash
+    return re.sub("-(?=-)", "-{}", escaped)  # and no dash
