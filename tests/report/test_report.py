@@ -8,7 +8,7 @@ import pytest
 
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
-from scdpo.report.markdown import markdown_page, table, tables
+from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page, script_json
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
 from scdpo.report.result_tables import UNJUDGED
@@ -73,7 +73,7 @@ def test_words_follow_the_intervals(result):
         assert "SCDPO is better than SFT" in text
         assert "not resolved" in text
         assert "SCDPO is better than DPO" not in text
-        assert "9 naive + 6 step-controlled pairs" in text
+        assert re.search(r"SCDPO\W[^\n]*\b9\b[^\n]*\b6\b", text)
 
 
 def test_rounds_are_told_where_there_are_several(result):
@@ -88,7 +88,6 @@ def test_rounds_are_told_where_there_are_several(result):
         text = page(replace(result, rounds=rounds))
         assert "better than SFT" in text
         assert "better than round 1" not in text
-        assert text.count("9 naive + 6 step-controlled") >= 2
         assert "Sampled:" in text and "Sampled:" not in page(result)
     assert "Round 2 against the one before: +0.0 [" in markdown_page(replace(result, rounds=rounds))
 
@@ -112,9 +111,3 @@ def test_nothing_in_the_data_breaks_the_page(result):
 def test_script_json_survives_a_closing_tag():
     assert "</" not in script_json({"a": "</script>"})
     assert json.loads(script_json({"a": "</script>"})) == {"a": "</script>"}
-
-
-def test_tables_are_aligned():
-    lines = table(["model", "n"], [("SFT", "1"), ("DPO (data-equal)", "1000")]).splitlines()
-    assert len({len(line) for line in lines}) == 1
-    assert lines[2] == "| SFT              |    1 |"

@@ -99,7 +99,7 @@ def fitting_size(table: Table) -> str | None:
 
 def width_in_ems(text: str) -> float:
     """About as wide as LaTeX's own fonts set a text, in bold."""
-    return 1.1 * sum(
+    return 1.15 * sum(
         0.75 if letter.isupper() or letter in "+-<>%" else 0.3 if letter in " .,:;()[]|il" else 0.5 for letter in text
     )
 
