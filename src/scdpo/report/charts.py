@@ -148,8 +148,8 @@ def dots(names: Sequence[str], panels: Sequence[DotPanel], title: str) -> str:
     space = (WIDTH - rows.width - aside) / len(panels)
     parts = [rows.drawn()]
     for number, panel in enumerate(panels):
-        left = rows.width + space * number + 10
-        right = left + space - 20
+        left = rows.width + space * number + 14
+        right = left + space - 28
         x = scale(*panel.reach, left, right)
         most = max(2, int((right - left) / 42))
         parts.append(upright_grid(ticks(*panel.reach, most), x, rows.top - 4, rows.bottom))
@@ -158,7 +158,9 @@ def dots(names: Sequence[str], panels: Sequence[DotPanel], title: str) -> str:
             at = x(panel.factor * panel.at)
             parts.append(line(at, rows.top - 8, at, rows.bottom, panel.reference))
             if panel.reference == "chance":
-                parts.append(text(at, rows.top - 12, f"chance {panel.factor * panel.at:.3g}", "middle", "axis"))
+                words = f"chance {panel.factor * panel.at:.3g}"
+                half = text_width(words, SMALL) / 2 - 10
+                parts.append(text(min(right - half, max(left + half, at)), rows.top - 12, words, "middle", "axis"))
         for name, value, y in zip(names, panel.estimates, rows.middles, strict=True):
             parts.append(_dot(name, value, y, panel, x))
             words = panel.write(value)

@@ -5,6 +5,7 @@ Knows which of a result's numbers a figure shows. Knows no drawing (see charts a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -153,14 +154,17 @@ def training_figures(result: Result) -> list[Figure]:
     ]
     figures = []
     for name, title, unit, wanted in curves:
-        logs = [
-            Line(words, style, [(entry["step"], entry[key]) for entry in result.training.get(model, ()) if key in entry])
-            for words, style, model, key in wanted
-        ]
+        logs = [Line(words, style, logged(result, model, key)) for words, style, model, key in wanted]
         lines = [each for each in logs if each.points]
         if lines:
             figures.append(Figure(name, title, line_chart([LinePanel(lines, "optimizer step", unit)], title)))
     return figures
+
+
+def logged(result: Result, model: str, key: str) -> list[tuple[float, float]]:
+    """(step, value) of a log; of a training that diverged, what came before."""
+    entries = [entry for entry in result.training.get(model, ()) if key in entry]
+    return [(entry["step"], entry[key]) for entry in entries if math.isfinite(entry[key])]
 
 
 def by_arm(key: str) -> list[Curve]:

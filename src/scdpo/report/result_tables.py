@@ -55,31 +55,26 @@ def difference_table(result: Result) -> Table:
 
 def round_table(result: Result) -> Table:
     """Each round's model, what it gained on the one that it started from and on the SFT model, and what it was trained on."""
-    rows = [
-        (
-            str(each.number),
-            percent(each.accuracy),
-            points(each.from_start),
-            p_text(each.from_start.p),
-            round_call(each),
-            points(each.from_sft),
-            p_text(each.from_sft.p),
-            str(each.pairs["naive"]),
-            str(each.pairs["step_controlled"]),
-            percent(each.sampled),
-        )
-        for each in result.rounds
-    ]
-    over = [(each.from_start, each.from_sft) for each in result.rounds]
-    strong = {(row, 2 + 3 * column) for row, column in resolved_cells(over, first=0)}
-    differences = ("- start", "p", "reading", "- SFT", "p")
+    rounds = result.rounds
+    rows = {
+        "accuracy %": [percent(each.accuracy) for each in rounds],
+        "- start, points": [points(each.from_start) for each in rounds],
+        "p against start": [p_text(each.from_start.p) for each in rounds],
+        "reading": [round_call(each) for each in rounds],
+        "- SFT, points": [points(each.from_sft) for each in rounds],
+        "p against SFT": [p_text(each.from_sft.p) for each in rounds],
+        "naive pairs": [str(each.pairs["naive"]) for each in rounds],
+        "step-controlled pairs": [str(each.pairs["step_controlled"]) for each in rounds],
+        "start, sampled %": [percent(each.sampled) for each in rounds],
+    }
+    differences = {"- start, points": [each.from_start for each in rounds], "- SFT, points": [each.from_sft for each in rounds]}
     return Table(
         name="rounds",
         title=f"Rounds, {on_problems(result)}.",
-        head=("round", "accuracy %", *differences, "naive pairs", "step-controlled pairs", "start, sampled %"),
-        rows=tuple(rows),
-        note=f"{ROUNDS} Differences in points. {RESOLVED}",
-        strong=frozenset(strong),
+        head=("SCDPO", *(f"round {each.number}" for each in rounds)),
+        rows=tuple((name, *cells) for name, cells in rows.items()),
+        note=f"{ROUNDS} {RESOLVED}",
+        strong=resolved_cells([differences.get(name, ()) for name in rows], first=1),
     )
 
 
