@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from html import escape
 
 import pytest
 
@@ -10,12 +11,16 @@ from scdpo.bench.page_material import made_result
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.document import PACKED, packed_block, script_json
+from scdpo.report.figures import all_figures
 from scdpo.report.markdown import markdown_page, tables
-from scdpo.report.page import html_page
+from scdpo.report.page import duration, html_page, html_table
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
 from scdpo.report.result_tables import UNJUDGED
+from scdpo.report.table import Table
+from scdpo.report.tables import all_tables
 from scdpo.report.tree_browser import index_entry
 from tests.report.conftest import block, unpacked
+from tests.report.example import full
 
 HOSTILE = "</script><script>alert(1)</script> <b> $title & é"
 
@@ -129,6 +134,27 @@ def test_what_is_not_there_has_no_section(result):
     assert 'href="#tokens"' in full and 'href="#trees"' in full
     bare = html_page(replace(result, trees=[]))
     assert 'href="#tokens"' not in bare and 'href="#trees"' not in bare and "VirtualList" not in bare
+
+
+def test_the_page_has_every_table_and_figure():
+    result = full()
+    page = html_page(result)
+    for table in all_tables(result):
+        assert f'id="table-{table.name}"' in page
+    for figure in all_figures(result):
+        assert figure.svg in page and escape(figure.title) in page
+
+
+def test_what_stands_out_in_a_table_does_so_on_the_page():
+    table = Table("t", "A <title>.", ("model", "x", "y"), (("a", "1", "2"), ("b & c", "3", "")), "A note.", frozenset({(1, 1)}))
+    html = html_table(table)
+    assert '<th scope="row">b &amp; c</th><td><strong>3</strong></td><td></td>' in html
+    assert html.count("<strong>") == 1 and "A &lt;title&gt;." in html and '<p class="note">A note.</p>' in html
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(45, "45 s"), (754, "13 min"), (12240, "3.4 h")])
+def test_durations(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_the_index_tells_where_branches_go_wrong(result):
