@@ -6,7 +6,11 @@
   let shown = scores.filter(score => score.chosen), chosen = [], at = 0, wanted = null;
   let entry = null, solution = null, units = []; // What is drawn.
 
-  const nats = value => value === null ? "–" : (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(3);
+  function nats(value, digits = 3) {
+    if (value === null) return "–";
+    const size = Math.abs(value).toFixed(digits);
+    return Number(size) ? (value < 0 ? "−" : "+") + size : size;
+  }
   const visible = text => text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "␣");
 
   // What the columns are coloured by: rewards on one scale around zero, log-probs on one of their own that begins at zero.
@@ -29,7 +33,6 @@
       node.classList.add(score.scale === "log-prob" ? "deep" : value < 0 ? "low" : "high");
       if (size >= FAR) node.classList.add("far");
       node.style.setProperty("--t", `${(100 * size).toFixed(1)}%`);
-      node.dataset.value = (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
     }
     node.dataset.unit = number;
     node.tabIndex = -1;
@@ -41,6 +44,8 @@
       if (piece === "\n") node.append(make("span", "newline", "↵"));
       node.append(piece);
     }
+    // Shown behind the token where values are asked for: before its line break, not after it.
+    if (value !== null) (node.querySelector(".newline") ?? node).dataset.value = nats(value, 2).replace("+", "");
     return node;
   }
 
