@@ -8,9 +8,10 @@ import pytest
 
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
-from scdpo.report.markdown import UNJUDGED, markdown_page, table, tables
+from scdpo.report.markdown import markdown_page, table, tables
 from scdpo.report.page import html_page, script_json
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
+from scdpo.report.result_tables import UNJUDGED
 
 HOSTILE = "</script><script>alert(1)</script> <b> $title & é"
 

@@ -1,4 +1,4 @@
-"""The result of a run: what its records come to, as results.json, report.md and report.html (docs/run-directory.md)."""
+"""The result of a run: what its records come to, as results.json, a report and its exports (docs/run-directory.md)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
-from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
+from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.results_json import results_json
 from scdpo.pipeline.rounds import MODELS, Round, named
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.studies import read_credited, read_temperatures
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
+from scdpo.report.exports import export
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, TreeView, headline
@@ -183,44 +185,8 @@ def read_log(current: Round, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
-def results_json(result: Result) -> dict[str, Any]:
-    """results.json, as docs/run-directory.md describes it."""
-
-    def estimate(value: Estimate, name: str) -> dict[str, Any]:
-        return {name: round(value.value, 6), "ci95": [round(value.low, 6), round(value.high, 6)], "n": value.n}
-
-    def difference(value: Estimate) -> dict[str, Any]:
-        return estimate(value, "difference") | {"resolved": value.is_resolved}
-
-    rounds = [
-        {"round": each.number}
-        | estimate(each.accuracy, "accuracy")
-        | {
-            "difference_to_start": difference(each.from_start),
-            "difference_to_sft": difference(each.from_sft),
-            "pairs": each.pairs,
-            "start_sampled": estimate(each.sampled, "accuracy"),
-        }
-        for each in result.rounds
-    ]
-    return {
-        "schema": 1,
-        "run": result.name,
-        "split": result.split,
-        "models": {
-            name: estimate(accuracy, "accuracy") | {"errors": asdict(result.errors[name])}
-            for name, accuracy in result.accuracy.items()
-        },
-        "differences": {name: difference(value) for name, value in result.differences.items()},
-        "pairs": result.pairs,
-        "sampling": result.sampling,
-        "forking": result.forking,
-        "stage_seconds": result.stage_seconds,
-    } | ({"rounds": rounds} if rounds else {})
-
-
 def write_report(run: RunDirectory) -> str:
-    """Write results.json, report.md and report.html into the run; returns what a command ends with."""
+    """Write results.json, report.md, report.html, figures/ and tables/ into the run; returns what a command ends with."""
     began = time.monotonic()
     result = collect(run)
     own = round(time.monotonic() - began, 2)
@@ -228,9 +194,14 @@ def write_report(run: RunDirectory) -> str:
     write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))
+    export(result, run.path)
     run.update_manifest(counts=counts(result))
-    places = f"The page: {run.path / 'report.html'}\nThe numbers: {run.path / 'results.json'}"
-    return f"{tables(result)}\n{places}\n\n{headline(result)}"
+    places = [
+        f"The page: {run.path / 'report.html'}",
+        f"The numbers: {run.path / 'results.json'}",
+        f"For a paper: {run.path / 'figures'}, {run.path / 'tables'}",
+    ]
+    return "\n".join([tables(result), *places, "", headline(result)])
 
 
 def counts(result: Result) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from scdpo.credit.localisation import Localisation
 from scdpo.credit.record import CreditedSolution
+from scdpo.credit.scoring import SFT_LOG_PROB
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import Estimate
 from scdpo.evaluation.temperature import TemperaturePoint
@@ -88,6 +89,11 @@ class Result:
     """Model -> points by rising temperature."""
 
 
+def on_problems(result: Result) -> str:
+    """What accuracies and differences are of: 2000 held-out test problems."""
+    return f"{result.accuracy['sft'].n} held-out {result.split} problems"
+
+
 def percent(estimate: Estimate) -> str:
     """An accuracy with its interval, in percent: 68.4 [66.3, 70.4]."""
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
@@ -98,10 +104,34 @@ def points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
 
 
+def fraction(estimate: Estimate) -> str:
+    """A share that is not told in percent, with its interval: 0.712 [0.700, 0.724]."""
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def signed_fraction(estimate: Estimate) -> str:
+    """A difference of such shares, with its interval: +0.012 [+0.001, +0.023]."""
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value: 0.003, or <0.001."""
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def label(name: str) -> str:
-    """What a model is called in words: "scdpo.2" is SCDPO of round 2."""
+    """What a model or a score is called in words: "scdpo.2" is SCDPO of round 2. A name that we did not give stays as it is."""
     model, _, number = name.partition(".")
+    if model not in LABELS:
+        return "SFT log-prob" if name == SFT_LOG_PROB else name
     return f"{LABELS[model]}, round {number}" if number else LABELS[model]
+
+
+def difference_label(name: str) -> str:
+    """ "scdpo - sft" in words: SCDPO - SFT."""
+    return " - ".join(map(label, name.split(" - ")))
 
 
 def call(estimate: Estimate, second: str, first: str) -> str:
