@@ -37,6 +37,12 @@ _PUBLIC = {
     "train_sft": "scdpo.training.train",
     "train_preference": "scdpo.training.train",
     "wilson": "scdpo.evaluation.statistics",
+    "CreditedSolution": "scdpo.credit.record",
+    "credit_row": "scdpo.credit.scoring",
+    "token_scores": "scdpo.credit.scoring",
+    "rewards": "scdpo.credit.scoring",
+    "localisation": "scdpo.credit.localisation",
+    "processbench": "scdpo.credit.processbench",
     "paired_difference": "scdpo.evaluation.statistics",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])

@@ -36,6 +36,11 @@ SMALL = {
     "rft.batch": 8,
     "evaluation.max_new_tokens": 40,
     "evaluation.block": 20,
+    "credit.problems": 50,
+    "credit.samples": 2,
+    "temperature.problems": 24,
+    "temperature.temperatures": [0, 1.0, 1.5],
+    "temperature.models": ["sft", "scdpo"],
 }
 
 

@@ -19,7 +19,12 @@ from scdpo.sampling.arms import ARMS
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
 
-RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS))
+STUDIES = (
+    "credit/samples.jsonl",
+    *(f"credit/log_probs/{model}.jsonl" for model in MODELS),
+    *(f"temperature/{model}/{at}.jsonl" for model in ("sft", "scdpo") for at in ("0", "1", "1.5")),
+)
+RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS), *STUDIES)
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -50,7 +55,7 @@ def test_a_run_leaves_its_results(finished):
     assert results["pairs"]["dpo"]["total"] > 0
     assert results["pairs"]["dpo-data-equal"]["step_controlled"] == 0
     assert results["pairs"]["scdpo"]["naive"] == results["pairs"]["dpo"]["naive"]
-    assert set(results["stage_seconds"]) == {"sft", "sample", "fork", "train", "evaluate", "report"}
+    assert set(results["stage_seconds"]) == {"sft", "sample", "fork", "train", "evaluate", "credit", "temperature", "report"}
 
 
 def test_the_pages_say_what_the_results_say(finished):
@@ -64,8 +69,9 @@ def test_the_pages_say_what_the_results_say(finished):
     for row, difference in zip(rows, results["differences"].values(), strict=True):
         low, high = difference["ci95"]
         assert f"[{100 * low:+.1f}, {100 * high:+.1f}]" in row
-        assert ("not resolved" in row) == (low <= 0 <= high)
-        assert ("is better than" in row) == (not low <= 0 <= high)
+        assert ("not resolved" in row) != difference["resolved"]
+        assert not (difference["resolved"] and low <= 0 <= high)
+        assert ("is better than" in row or "is worse than" in row) == difference["resolved"]
     page = (finished / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
@@ -112,16 +118,16 @@ def test_running_again_changes_nothing(finished, capsys, small_options):
     assert main(["run", "--out", str(finished), *small_options]) == 0
     assert records(finished) == before
     assert {folder.name: folder.stat().st_mtime for folder in (finished / "models").iterdir()} == stamps
-    assert capsys.readouterr().out.count("already there") == 10
+    assert capsys.readouterr().out.count("already there") == 14
 
 
 def test_two_workers_and_kill_nine_give_the_same_bytes(finished, tmp_path, small_options):
-    """Killed with SIGKILL inside two trainings and in sampling, forking and evaluation, and continued, with two workers:
+    """Killed with SIGKILL inside two trainings, in sampling, forking, evaluation and credit, and continued, with two workers:
     records, weights and results equal those of one worker that was never interrupted."""
     folder = tmp_path / "two"
     command = [sys.executable, "-m", "scdpo", "run", "--out", str(folder), "--workers", "2", *small_options]
     inside_sft, inside_scdpo = (f"models/{name}.checkpoints/checkpoint-*" for name in ("sft", "scdpo"))
-    for sign in (inside_sft, "samples.jsonl", "trees.jsonl", inside_scdpo, "answers/rft.jsonl"):
+    for sign in (inside_sft, "samples.jsonl", "trees.jsonl", inside_scdpo, "answers/rft.jsonl", "credit/log_probs/*"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 240
         while not any(path.stat().st_size for path in folder.glob(sign)):
@@ -166,7 +172,7 @@ def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
 def test_stages_one_by_one_give_the_same_run(finished, tmp_path, small_options):
     folder = str(tmp_path / "staged")
     assert main(["sft", folder, "--workers", "1", *small_options]) == 0
-    for stage in ("sample", "fork", "train", "evaluate", "report"):
+    for stage in ("sample", "fork", "train", "evaluate", "credit", "temperature", "report"):
         assert main([stage, folder, "--workers", "1"]) == 0
     assert records(Path(folder)) == records(finished)
     assert same_results(Path(folder), finished)

@@ -27,10 +27,11 @@ COMPARED = (
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
-    """Over `solutions` wrong solutions of `problems` problems: figures by score, with intervals by bootstrap over problems.
+    """Over `solutions` solutions with a wrong step, of `problems` problems: figures by score, with intervals by bootstrap over
+    problems.
 
-    scores: score -> figure (see FIGURES) -> share; differences: "B - A" -> figure -> difference on the same solutions;
-    chance: figure -> what guessing gives.
+    scores: score -> figure (see FIGURES, without token_auroc where no token goes before an error) -> share; differences:
+    "B - A" -> figure -> difference on the same solutions; chance: figure -> what guessing gives.
     """
 
     solutions: int
@@ -38,6 +39,11 @@ class Localisation:
     scores: Mapping[str, Mapping[str, Estimate]]
     differences: Mapping[str, Mapping[str, Estimate]]
     chance: Mapping[str, float]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that there are."""
+        return tuple(next(iter(self.scores.values())))
 
 
 def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
@@ -57,7 +63,9 @@ def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
         problems=weights.shape[1],
         scores={score: {name: interval(each, len(known)) for name, each in found.items()} for score, found in drawn.items()},
         differences={
-            f"{second} - {first}": {name: interval(drawn[second][name] - drawn[first][name], len(known)) for name in FIGURES}
+            f"{second} - {first}": {
+                name: interval(drawn[second][name] - drawn[first][name], len(known)) for name in drawn[first]
+            }
             for first, second in pairs
         },
         chance=chance(known),
@@ -93,11 +101,11 @@ def _figures(known: Sequence[CreditedSolution], score: str, owners: Array, weigh
         by_token[number] = min((value, step) for step, values in enumerate(steps) for value in values)[1] == error
         wrong += [(value, owners[number]) for value in steps[error]]
         before += [(value, owners[number]) for values in steps[:error] for value in values]
-    return {
+    figures = {
         "first_wrong_step": share(by_step, owners, weights),
         "lowest_token": share(by_token, owners, weights),
-        "token_auroc": auroc(np.array(wrong).reshape(-1, 2), np.array(before).reshape(-1, 2), weights),
     }
+    return figures | ({"token_auroc": auroc(np.array(wrong), np.array(before), weights)} if before and wrong else {})
 
 
 def auroc(low: Array, high: Array, weights: Array) -> Array:
@@ -105,8 +113,6 @@ def auroc(low: Array, high: Array, weights: Array) -> Array:
 
     low, high: [n, 2], values and the column of weights that says how often each was drawn.
     """
-    if not len(low) or not len(high):
-        return np.full(len(weights), 0.5)
     values = np.concatenate([low[:, 0], high[:, 0]])
     owner = np.concatenate([low[:, 1], high[:, 1]]).astype(int)
     is_high = np.arange(len(values)) >= len(low)
