@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scdpo.report.figures import Figure, all_figures, light_style, style
+from scdpo.report.result import LABELS
 from scdpo.report.sections import FIGURES
 from scdpo.report.svg import FONT, SMALL, text_width, tick_texts, ticks, wrapped
 from tests.report.example import full, made
@@ -19,7 +20,15 @@ def many_rounds():
     return replace(result, rounds=[replace(result.rounds[0], number=number) for number in range(1, 13)])
 
 
-RESULTS = {"full": full(), "plain": made(), "many rounds": many_rounds()}
+def nothing_right():
+    """Of a run that found nothing: no answer is right, and there are no pairs."""
+    result = made(**{name.replace("-", "_"): 0 for name in LABELS})
+    pairs = {name: dict.fromkeys(counts, 0) for name, counts in result.pairs.items()}
+    forking = {**result.forking, "by_fork": {}, "attempts": {1: 0}, "unused_by_reason": {"correct": 0}}
+    return replace(result, pairs=pairs, forking=forking)
+
+
+RESULTS = {"full": full(), "plain": made(), "many rounds": many_rounds(), "nothing right": nothing_right()}
 CASES = [
     pytest.param(figure, id=f"{name}: {figure.name}") for name, result in RESULTS.items() for figure in all_figures(result)
 ]

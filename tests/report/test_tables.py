@@ -75,7 +75,8 @@ def test_the_number_of_problems_is_told():
     titles = {name: table.title for name, table in by_name(result).items()}
     assert all(f"{N} held-out test problems" in titles[name] for name in TABLES[:5])
     assert "80 test problems" in titles["temperature"] and "80 test problems" in titles["temperature-garbled"]
-    assert all("160 wrong solutions of 120" in titles[name] for name in ("localisation", "localisation-differences"))
+    for name in ("localisation", "localisation-differences"):
+        assert "160 solutions" in titles[name] and "120 test problems" in titles[name]
     for text in (tables(result), markdown_page(result)):
         assert f"{N} held-out test problems" in text
 
