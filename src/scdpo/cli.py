@@ -92,6 +92,7 @@ def add_credit(credit: argparse.ArgumentParser) -> None:
     credit.add_argument("--models", nargs="+", metavar="MODEL", default=["scdpo", "dpo"], help=text)
     credit.add_argument("--reference", metavar="MODEL", default="sft", help="what folders are compared with (default: sft)")
     credit.add_argument("--out", metavar="FILE", help="write every solution with all values, as JSON lines")
+    credit.add_argument("--json", metavar="FILE", help="write the figures of localisation and of ProcessBench's task")
     credit.add_argument("--html", metavar="FILE", help="write a page with the solutions, to look at side by side")
     credit.add_argument("--most", type=int, metavar="N", default=3, help="the most solutions to print (default: 3)")
     text = "ProcessBench's task: name the first step below this sum (default: the best of the other half of the problems)"
@@ -287,6 +288,10 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
             run_stage(bench, stage, current)
     if known.command == "credit":
         credit_run(run, wishes, console)
+    if known.command == "temperature":
+        from scdpo.commands.temperature import show_temperatures
+
+        show_temperatures(run, console)
     return 0
 
 

@@ -83,9 +83,13 @@ def test_temperature_zero_is_the_greedy_evaluation(finished):
 
 def test_a_file_in_processbenchs_form(finished, processbench_file, tmp_path, capsys):
     """Steps and labels as published: the same values as the stage's for the same solutions, its labels, and an F1."""
-    lines = credit(finished, processbench_file, "--models", "scdpo", "sft-log-prob", out=tmp_path / "out.jsonl")
+    words = ("--models", "scdpo", "sft-log-prob", "--json", tmp_path / "figures.json")
+    lines = credit(finished, processbench_file, *words, out=tmp_path / "out.jsonl")
     printed = capsys.readouterr().out
-    assert "ProcessBench's task" in printed and "first wrong step" in printed
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    f1 = figures["processbench"]["scdpo"]["f1"]
+    assert f"{100 * f1['f1']:.1f} [" in printed and f1["n"] == len(lines)
+    assert figures["localisation"]["solutions"] == figures["processbench"]["scdpo"]["first_wrong_step"]["n"]
     labels = {item["id"]: item["label"] for item in json.loads(processbench_file.read_text())}
     assert all(line["wrong"] == labels[line["id"]] for line in lines)
     assert len(lines) == len(labels) or f": {len(labels) - len(lines)}, first" in printed, "what is left out is told"
@@ -163,6 +167,8 @@ def test_a_study_can_be_made_larger_later(finished, tmp_path, capsys):
     assert main(["temperature", str(folder), "--workers", "1", *words]) == 0
     assert (folder / "temperature" / "sft" / "0.jsonl").read_bytes() == before
     assert len((folder / "temperature" / "sft" / "0.5.jsonl").read_text().splitlines()) == 24
+    assert "Accuracy by temperature, 24 test problems" in capsys.readouterr().out
+    assert (folder / "figures" / "temperature.svg").read_text().startswith("<svg")
     run = RunDirectory.open(folder)
     assert run.recipe.temperature.models == ("sft",)
     assert [point.temperature for point in read_temperatures(run)["sft"]] == [0, 0.5, 1.0, 1.5]

@@ -1,4 +1,4 @@
-"""Made results for the tests of tables and figures: one with all that a report can show, one with no more than every run has."""
+"""Made results for the tests of tables and figures: one with all that a report can show, one with what every run has."""
 
 from __future__ import annotations
 
@@ -69,13 +69,10 @@ def full() -> Result:
     """With the oracle's judgements, rounds, the temperature study and localisation."""
     once, twice = outcomes(13), outcomes(15)
     pairs = {"naive": 90, "step_controlled": 60, "total": 150}
+    gains = (paired_difference(once, once), paired_difference(once, twice))
     rounds = [
-        RoundFigures(
-            1, wilson(sum(once), N), paired_difference(once, once), paired_difference(once, once), pairs, wilson(50, 90)
-        ),
-        RoundFigures(
-            2, wilson(sum(twice), N), paired_difference(once, twice), paired_difference(once, twice), pairs, wilson(55, 90)
-        ),
+        RoundFigures(number, wilson(sum(right), N), gain, gain, pairs, wilson(50 + number, 90))
+        for number, right, gain in zip((1, 2), (once, twice), gains, strict=True)
     ]
     plain = made(scdpo=15)
     return replace(

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from scdpo.report.figures import Figure, all_figures, light_style, style
+from scdpo.report.result import LABELS
 from scdpo.report.sections import FIGURES
 from scdpo.report.svg import FONT, SMALL, text_width, tick_texts, ticks, wrapped
 from tests.report.example import full, made
@@ -19,8 +20,18 @@ def many_rounds():
     return replace(result, rounds=[replace(result.rounds[0], number=number) for number in range(1, 13)])
 
 
-RESULTS = {"full": full(), "plain": made(), "many rounds": many_rounds()}
-CASES = [pytest.param(figure, id=f"{name}: {figure.name}") for name, made in RESULTS.items() for figure in all_figures(made)]
+def nothing_right():
+    """Of a run that found nothing: no answer is right, and there are no pairs."""
+    result = made(**{name.replace("-", "_"): 0 for name in LABELS})
+    pairs = {name: dict.fromkeys(counts, 0) for name, counts in result.pairs.items()}
+    forking = {**result.forking, "by_fork": {}, "attempts": {1: 0}, "unused_by_reason": {"correct": 0}}
+    return replace(result, pairs=pairs, forking=forking)
+
+
+RESULTS = {"full": full(), "plain": made(), "many rounds": many_rounds(), "nothing right": nothing_right()}
+CASES = [
+    pytest.param(figure, id=f"{name}: {figure.name}") for name, result in RESULTS.items() for figure in all_figures(result)
+]
 
 
 @pytest.mark.parametrize("figure", CASES)
@@ -55,9 +66,8 @@ def test_no_label_lies_over_another_or_outside(figure: Figure):
 
 def test_every_class_has_a_colour():
     """What charts draw, figures.css knows; text that may stand over a mark has one too."""
-    used = {
-        name for figure in all_figures(full()) for names in re.findall(r'class="([^"]*)"', figure.svg) for name in names.split()
-    }
+    drawn = [names for figure in all_figures(full()) for names in re.findall(r'class="([^"]*)"', figure.svg)]
+    used = {name for names in drawn for name in names.split()}
     plain = {"in0", "value", "unresolved"}
     assert used - plain <= set(re.findall(r"\.([a-z]+\d?)", style()))
     assert "var(" in style() and "var(" not in light_style() and "/*" not in light_style()
@@ -110,7 +120,7 @@ def test_ticks_are_round():
 
 
 def test_long_labels_are_broken():
-    assert wrapped("DPO (data-equal)", 90) == ["DPO", "(data-equal)"]
+    assert wrapped("DPO (data-equal)", 110) == ["DPO", "(data-equal)"]
     lines = wrapped("x" * 500, 100)
     assert len(lines) == 3 and all(text_width(line) <= 100 for line in lines) and lines[-1].endswith("…")
     assert all(text_width(line) <= 100 for line in wrapped("数学" * 40, 100))

@@ -23,7 +23,7 @@ def bold(table: Table) -> list[str]:
 
 
 def test_best_needs_every_comparison():
-    """The highest value stands out only where it is compared to every other and beats each, whichever way a difference is told."""
+    """The highest value stands out only where it is compared to every other and beats each, whichever way that is told."""
     values = {name: Estimate(value, 0, 1, 100) for name, value in {"a": 0.5, "b": 0.6, "c": 0.7}.items()}
     wins, loses = Estimate(0.1, 0.05, 0.15, 100, 0.001), Estimate(-0.1, -0.15, -0.05, 100, 0.001)
     unclear, improbable = Estimate(0.1, -0.01, 0.2, 100, 0.04), Estimate(0.1, 0.05, 0.15, 100, 0.06)
@@ -54,16 +54,13 @@ def test_differences_are_bold_where_they_are_resolved():
     assert {column for _, column in rounds.strong} == {2}
 
 
-@pytest.mark.parametrize("gain, best", [(0.05, ["45.0 [35.0, 55.0]"] * 2 + ["0.450 [0.350, 0.550]"]), (0.01, [])])
+@pytest.mark.parametrize("gain, best", [(0.05, ["45.0 [35.0, 55.0]", "45.0 [35.0, 55.0]", "0.450 [0.350, 0.550]"]), (0.01, [])])
 def test_localisation_is_bold_only_where_it_is_supported(gain, best):
-    found = replace(full(), localisation=located(gain))
-    if gain == 0.01:
-        assert bold(by_name(found)["localisation"]) == best
-        assert by_name(found)["localisation-differences"].strong == frozenset()
-    else:
-        assert sorted(bold(by_name(found)["localisation"])) == sorted(best)
-        assert len(by_name(found)["localisation-differences"].strong) == 3
-    assert by_name(found)["localisation"].rows[-1] == ("chance", "25.0", "20.0", "0.500")
+    """A gain of 0.05 leaves zero out of its interval of 0.02 to both sides, one of 0.01 does not."""
+    named = by_name(replace(full(), localisation=located(gain)))
+    assert bold(named["localisation"]) == best
+    assert len(named["localisation-differences"].strong) == len(best)
+    assert named["localisation"].rows[-1] == ("chance", "25.0", "20.0", "0.500")
 
 
 def test_p_is_told():
@@ -78,7 +75,8 @@ def test_the_number_of_problems_is_told():
     titles = {name: table.title for name, table in by_name(result).items()}
     assert all(f"{N} held-out test problems" in titles[name] for name in TABLES[:5])
     assert "80 test problems" in titles["temperature"] and "80 test problems" in titles["temperature-garbled"]
-    assert all("160 wrong solutions of 120" in titles[name] for name in ("localisation", "localisation-differences"))
+    for name in ("localisation", "localisation-differences"):
+        assert "160 solutions" in titles[name] and "120 test problems" in titles[name]
     for text in (tables(result), markdown_page(result)):
         assert f"{N} held-out test problems" in text
 
@@ -98,8 +96,8 @@ def test_table_one_has_pairs_by_kind():
 
 
 def test_every_row_is_as_wide_as_the_head():
-    for table in (*all_tables(full()), *all_tables(made())):
-        assert {len(row) for row in table.rows} <= {len(table.head)}
+    for each in (*all_tables(full()), *all_tables(made())):
+        assert {len(row) for row in each.rows} <= {len(each.head)}
 
 
 def test_markdown_keeps_cells_apart():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scdpo.commands.credit_view import print_solutions
 from scdpo.commands.files import written
 from scdpo.credit.given import GivenSolution, read_given
-from scdpo.credit.localisation import FIGURES, Localisation, localisation
+from scdpo.credit.localisation import localisation
 from scdpo.credit.processbench import processbench
 from scdpo.credit.record import CreditedSolution
 from scdpo.credit.scoring import SFT_LOG_PROB, LogProbs, token_scores
 from scdpo.credit.solutions import scores_of
 from scdpo.errors import ModelError, ProblemError, RunError
+from scdpo.pipeline.results_json import localisation_json, processbench_json
 from scdpo.pipeline.rounds import named
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
-from scdpo.report.markdown import table
-from scdpo.report.result import percent
+from scdpo.report.markdown import markdown
+from scdpo.report.study_tables import localisation_tables, processbench_table
 
 if TYPE_CHECKING:
     from scdpo.solutions.codec import Codec
@@ -39,11 +40,12 @@ SHOWN = ("scdpo", "dpo")
 @dataclass(frozen=True, slots=True)
 class CreditWishes:
     """What the user asked for. models: names of the run's models, folders, or sft-log-prob; reference: what folders are held
-    against; out, html: files to write; most: solutions to print; threshold: of ProcessBench's task, in nats."""
+    against; out, json, html: files to write; most: solutions to print; threshold: of ProcessBench's task, in nats."""
 
     models: tuple[str, ...] = SHOWN
     reference: str = "sft"
     out: str | None = None
+    json: str | None = None
     html: str | None = None
     most: int = 3
     threshold: float | None = None
@@ -93,54 +95,30 @@ def show(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Co
         console.print(f"{len(different) - wishes.most:,} more solutions; --most N shows more")
     if credited and wishes.most:
         console.print("Blue: higher than the reference, orange: lower (log-probs: orange). ✗ first wrong step, ◀ lowest sum.")
-    for text in figures(credited, wishes):
-        console.print(f"\n{text}", markup=False)
+    tell_figures(credited, wishes, console)
     if wishes.html:
         from scdpo.report.credit_page import credit_page
 
         with written(wishes.html) as write:
             write(credit_page("Credit assignment", credited))
-    for place in (wishes.out, wishes.html):
+    for place in (wishes.out, wishes.json, wishes.html):
         if place:
             console.print(f"written: {place}", markup=False)
 
 
-def figures(credited: Sequence[CreditedSolution], wishes: CreditWishes) -> Iterator[str]:
-    """The tables that the labels allow: localisation, and ProcessBench's F1 where some solutions have no error."""
+def tell_figures(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Console) -> None:
+    """What the labels allow: localisation, and ProcessBench's F1 where some solutions have no error; as tables and JSON."""
     found = localisation(credited)
-    if found is not None:
-        yield (
-            f"First wrong step, {found.solutions} solutions that have one, of {found.problems} problems; in percent, 95% "
-            f"intervals by bootstrap over problems.\n\n{localisation_table(found)}"
-        )
-    results = {score: processbench(credited, score, wishes.threshold) for score in (credited[0].values if credited else ())}
-    rows = [
-        (
-            score,
-            percent(each.f1),
-            percent(each.erroneous),
-            percent(each.correct),
-            ", ".join(f"{at:.3g}" for at in each.thresholds),
-        )
-        for score, each in results.items()
-        if each is not None
-    ]
-    if rows:
-        counts = next(each for each in results.values() if each is not None)
-        head = ("score", "F1 %", "first wrong step %", "no wrong step %", "thresholds, nats")
-        yield (
-            f"ProcessBench's task, {counts.erroneous.n} solutions with an error and {counts.correct.n} without; the first step "
-            f"below the threshold is named.\n\n{table(head, rows)}"
-        )
-
-
-def localisation_table(found: Localisation) -> str:
-    """The figures of each score, with what guessing gives."""
-    rows = [
-        (score, *(percent(each[name]) if name in each else "-" for name in FIGURES)) for score, each in found.scores.items()
-    ]
-    rows.append(("chance", *(f"{100 * found.chance[name]:.1f}" for name in FIGURES)))
-    return table(("score", "first wrong step", "lowest token", "token AUROC"), rows)
+    scores = credited[0].values if credited else ()
+    results = {score: processbench(credited, score, wishes.threshold) for score in scores}
+    judged = {score: each for score, each in results.items() if each is not None}
+    tables = [*(localisation_tables(found, "problems") if found else []), *([processbench_table(judged)] if judged else [])]
+    for table in tables:
+        console.print(f"\n{markdown(table)}", markup=False, end="")
+    numbers = {"localisation": localisation_json(found)} if found else {}
+    numbers |= {"processbench": processbench_json(judged)} if judged else {}
+    with written(wishes.json) as write:
+        write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> list[GivenSolution]:

@@ -40,6 +40,11 @@ class Localisation:
     differences: Mapping[str, Mapping[str, Estimate]]
     chance: Mapping[str, float]
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that there are."""
+        return tuple(next(iter(self.scores.values())))
+
 
 def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
     """The figures of the solutions whose first wrong step is known; None where there is none.

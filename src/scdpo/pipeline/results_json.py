@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from scdpo.credit.localisation import Localisation
+from scdpo.credit.processbench import ProcessBenchResult
 from scdpo.evaluation.statistics import Estimate
 from scdpo.evaluation.temperature import TemperaturePoint
 from scdpo.report.result import Result, RoundFigures
@@ -76,6 +77,19 @@ def localisation_json(found: Localisation) -> dict[str, Any]:
 def measure(figure: str) -> str:
     """What a figure of localisation is: a rate, or the area under a curve."""
     return "auroc" if figure == "token_auroc" else "rate"
+
+
+def processbench_json(results: Mapping[str, ProcessBenchResult]) -> dict[str, Any]:
+    """The accuracies and F1 of each score, with the thresholds in nats."""
+    return {
+        score: {
+            "f1": counted(each.f1, "f1"),
+            "first_wrong_step": counted(each.erroneous, "rate"),
+            "no_wrong_step": counted(each.correct, "rate"),
+            "thresholds": list(each.thresholds),
+        }
+        for score, each in results.items()
+    }
 
 
 def temperature_json(studied: Mapping[str, Sequence[TemperaturePoint]]) -> dict[str, list[dict[str, Any]]]:

@@ -31,6 +31,7 @@ from scdpo.pipeline.tasks import (
 )
 from scdpo.pipeline.turns import is_owed, lacking, temperature_records
 from scdpo.pipeline.workers import CORES, Workers
+from scdpo.problems.problem import Problem
 
 Key = TypeVar("Key", str, tuple[str, float])
 
@@ -67,8 +68,9 @@ def sample(bench: Bench, current: Round) -> str:
         bench.watcher.begin(named("sample", number), "models", [("adapters merged", 0)], 0)
         list(bench.workers.map(start_task, [(run.path, number)], 0, bench.watcher.update))
         bench.watcher.stop()
-    tasks = lambda first: ((run.place, number, block) for block in in_blocks(run.pair_problems, size, first))  # noqa: E731
-    return run_blocks(bench, current, "sample", current.samples, sample_task, tasks)
+    tasks = lambda _, first: ((run.place, number, block) for block in in_blocks(run.pair_problems, size, first))  # noqa: E731
+    made = run_blocks(bench, named("sample", number), "problems", {"sample": current.samples}, sample_task, tasks)
+    return f"{len(run.pair_problems)} problems" if made else ALREADY_THERE
 
 
 def fork(bench: Bench, current: Round) -> str:
@@ -76,11 +78,12 @@ def fork(bench: Bench, current: Round) -> str:
     run, number = current.run, current.number
     size = run.recipe.sampling.block
 
-    def tasks(first: int) -> Iterator[tuple]:
+    def tasks(_: str, first: int) -> Iterator[tuple]:
         blocks = (in_blocks(records, size, first) for records in (run.pair_problems, current.samples))
         return ((run.place, number, *block) for block in zip(*blocks, strict=True))
 
-    return run_blocks(bench, current, "fork", current.trees, fork_task, tasks)
+    made = run_blocks(bench, named("fork", number), "problems", {"fork": current.trees}, fork_task, tasks)
+    return f"{len(run.pair_problems)} problems" if made else ALREADY_THERE
 
 
 def train(bench: Bench, current: Round) -> str:
@@ -112,7 +115,7 @@ def evaluate(bench: Bench, current: Round) -> str:
         return ((run.place, number, model, block) for block in in_blocks(problems, settings.block, first))
 
     answers = {model: current.answers(model) for model in models}
-    if not run_files(bench, named("evaluate", number), answers, answer_task, tasks):
+    if not run_blocks(bench, named("evaluate", number), "answers", answers, answer_task, tasks):
         return ALREADY_THERE
     who = f"{len(models)} models" if len(models) > 1 else models[0]
     return f"{who} on {len(problems)} {settings.split} problems"
@@ -120,27 +123,30 @@ def evaluate(bench: Bench, current: Round) -> str:
 
 def credit(bench: Bench, current: Round) -> str:
     """Solutions sampled from the SFT model, and the log-probs of the wrong ones under every model, block by block."""
-    run, size, count = current.run, current.run.recipe.evaluation.block, current.credit_samples.count
-    (current.path / "credit" / "log_probs").mkdir(parents=True, exist_ok=True)
-    settings = run.recipe.credit
-    problems = lambda first: in_blocks(islice(run.evaluation_problems, count), size, first)  # noqa: E731
-    sampled = current.credit_samples
-    run_blocks(
-        bench,
-        current,
-        "credit",
-        sampled,
-        sampled_task,
-        lambda first: ((run.place, "sft", settings.temperature, settings.samples, block) for block in problems(first)),
+    run, size, settings, sampled = (
+        current.run,
+        current.run.recipe.evaluation.block,
+        current.run.recipe.credit,
+        current.credit_samples,
     )
-    bench.watcher.stop()
+    (current.path / "credit" / "log_probs").mkdir(parents=True, exist_ok=True)
 
-    def tasks(model: str, first: int) -> Iterator[tuple]:
+    def problems(first: int) -> Iterator[list[Problem]]:
+        return in_blocks(islice(run.evaluation_problems, sampled.count), size, first)
+
+    def sampling(_: str, first: int) -> Iterator[tuple]:
+        return ((run.place, "sft", settings.temperature, settings.samples, block) for block in problems(first))
+
+    def scoring(model: str, first: int) -> Iterator[tuple]:
         return ((run.place, model, *both) for both in zip(problems(first), in_blocks(sampled, size, first), strict=True))
 
     files = {model: current.credit_log_probs(model) for model in current.models}
-    run_files(bench, "credit", files, score_task, tasks)
-    return f"{len(current.models)} models on the wrong ones of {count * settings.samples} solutions"
+    made = run_blocks(bench, "credit", "problems", {"samples": sampled}, sampled_task, sampling)
+    bench.watcher.stop()
+    scored = run_blocks(bench, "credit", "problems", files, score_task, scoring)
+    if not made and not scored:
+        return ALREADY_THERE
+    return f"{len(files)} models on the wrong ones of {sampled.count * settings.samples} solutions"
 
 
 def temperature(bench: Bench, current: Round) -> str:
@@ -154,7 +160,7 @@ def temperature(bench: Bench, current: Round) -> str:
         blocks = in_blocks(islice(run.evaluation_problems, count), run.recipe.evaluation.block, first)
         return ((run.place, *key, 1, block) for block in blocks)
 
-    if not run_files(bench, "temperature", files, sampled_task, tasks):
+    if not run_blocks(bench, "temperature", "solutions", files, sampled_task, tasks):
         return ALREADY_THERE
     return f"{count} problems at {len(run.recipe.temperature.temperatures)} temperatures"
 
@@ -201,34 +207,15 @@ def run_stage(bench: Bench, stage: str, current: Round) -> None:
 
 def run_blocks(
     bench: Bench,
-    current: Round,
     stage: str,
-    records: BlockRecords,
-    function: Callable[..., list],
-    tasks: Callable[[int], Iterable[tuple]],
-) -> str:
-    """The blocks that `records` still owe, each committed whole and in order. tasks: those from a block on."""
-    first = records.repair()
-    owed = range(first, records.blocks)
-    if not owed:
-        return ALREADY_THERE
-    sizes = ((stage, records.size(index)) for index in owed)
-    bench.watcher.begin(named(stage, current.number), "problems", sizes, first * records.block)
-    for block in bench.block_workers.map(function, tasks(first), bench.run.recipe.engine.threads, bench.watcher.update):
-        records.append(block)
-    return f"{records.count} problems"
-
-
-def run_files(
-    bench: Bench,
-    stage: str,
+    unit: str,
     files: Mapping[Key, BlockRecords],
     function: Callable[..., list],
     tasks: Callable[[Key, int], Iterable[tuple]],
 ) -> bool:
-    """The blocks that several files still owe, file by file, each committed whole and in order; whether there were any.
+    """The blocks that the files still owe, file by file, each committed whole and in order; whether there were any.
 
-    tasks: those of a file from a block on.
+    unit: what a file's lines are; tasks: those of a file from a block on.
     """
     first = {key: records.repair() for key, records in files.items()}
     owed = lambda: ((key, index) for key, records in files.items() for index in range(first[key], records.blocks))  # noqa: E731
@@ -236,7 +223,7 @@ def run_files(
         return False
     done = sum(min(first[key] * records.block, records.count) for key, records in files.items())
     sizes = ((_called(key), files[key].size(index)) for key, index in owed())
-    bench.watcher.begin(stage, "solutions", sizes, done)
+    bench.watcher.begin(stage, unit, sizes, done)
     work = chain.from_iterable(tasks(key, first[key]) for key in files)
     blocks = bench.block_workers.map(function, work, bench.run.recipe.engine.threads, bench.watcher.update)
     for (key, _), block in zip(owed(), blocks, strict=True):

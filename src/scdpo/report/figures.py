@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -67,7 +67,7 @@ def all_figures(result: Result) -> list[Figure]:
         *result_figures(result),
         *data_figures(result),
         *training_figures(result),
-        *([temperature_figure(result)] if result.temperatures else []),
+        *([temperature_figure(result.temperatures, result.split)] if result.temperatures else []),
         *([localisation_figure(result, result.localisation)] if result.localisation else []),
         *([times_figure(result)] if result.stage_seconds else []),
     ]
@@ -175,14 +175,14 @@ def by_kind(key: str) -> list[Curve]:
     return [(kind, style, "scdpo", f"{kind}/{key}") for style, kind in enumerate(PAIR_KINDS.values())]
 
 
-def temperature_figure(result: Result) -> Figure:
+def temperature_figure(temperatures: Mapping[str, Sequence[TemperaturePoint]], split: str) -> Figure:
     """Accuracy by temperature in the form of the paper's Fig. 5, and the share of garbled solutions beside it."""
-    n = max(each.accuracy.n for studied in result.temperatures.values() for each in studied)
-    title = f"Accuracy and garbled solutions by sampling temperature, {n} {result.split} problems, with 95% intervals"
+    n = max(each.accuracy.n for studied in temperatures.values() for each in studied)
+    title = f"Accuracy and garbled solutions by sampling temperature, {n} {split} problems, with 95% intervals"
 
     def panel(axis: str, figure: Callable[[TemperaturePoint], Estimate]) -> LinePanel:
         lines = []
-        for model, studied in result.temperatures.items():
+        for model, studied in temperatures.items():
             values = [(each.temperature, figure(each)) for each in studied]
             line = [(at, 100 * value.value) for at, value in values]
             band = [(100 * value.low, 100 * value.high) for _, value in values]
@@ -196,7 +196,7 @@ def temperature_figure(result: Result) -> Figure:
 
 def localisation_figure(result: Result, found: Localisation) -> Figure:
     """How often each score finds the first wrong step, against chance."""
-    title = f"How often a score finds the first wrong step, {found.solutions} wrong solutions, with 95% intervals"
+    title = f"How often a score finds the first wrong step, {found.solutions} solutions, with 95% intervals"
 
     def panel(axis: str, figure: str, write: Callable[[Estimate], str], factor: float) -> DotPanel:
         values = [each[figure] for each in found.scores.values()]
@@ -205,7 +205,7 @@ def localisation_figure(result: Result, found: Localisation) -> Figure:
     panels = [
         panel("lowest step is it, %", "first_wrong_step", percent, 100),
         panel("lowest token lies in it, %", "lowest_token", percent, 100),
-        panel("token AUROC", "token_auroc", fraction, 1),
+        *([panel("token AUROC", "token_auroc", fraction, 1)] if "token_auroc" in found.figures else []),
     ]
     return Figure("localisation", title, dots([label(score) for score in found.scores], panels, title))
 

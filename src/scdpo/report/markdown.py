@@ -40,8 +40,8 @@ def located(found: Localisation) -> str:
     """How often each score finds the first wrong step, in one line."""
     rates = "; ".join(f"{label(score)} {percent(each['first_wrong_step'])}" for score, each in found.scores.items())
     return (
-        f"Lowest step is the first wrong one, % of {found.solutions} wrong solutions of {found.problems} problems: {rates}; "
-        f"chance {100 * found.chance['first_wrong_step']:.1f}."
+        f"Lowest step is the first wrong one, % of {found.solutions} solutions that have one, of {found.problems} problems: "
+        f"{rates}; chance {100 * found.chance['first_wrong_step']:.1f}."
     )
 
 

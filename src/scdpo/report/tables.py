@@ -19,7 +19,7 @@ def all_tables(result: Result) -> list[Table]:
         *([place_table(result)] if error_places(result) else []),
         data_table(result),
         training_table(result),
-        *(temperature_tables(result) if result.temperatures else []),
-        *(localisation_tables(result, result.localisation) if result.localisation else []),
+        *(temperature_tables(result.temperatures, result.split) if result.temperatures else []),
+        *(localisation_tables(result.localisation, f"{result.split} problems") if result.localisation else []),
         times_table(result),
     ]

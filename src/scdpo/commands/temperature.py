@@ -1,0 +1,23 @@
+"""`scdpo temperature RUN`: the study's tables in the terminal, and its figure as a file."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.pipeline.studies import read_temperatures
+from scdpo.report.figures import temperature_figure
+from scdpo.report.markdown import markdown
+from scdpo.report.study_tables import temperature_tables
+
+
+def show_temperatures(run: RunDirectory, console: Console) -> None:
+    """Print accuracy and garbled share by temperature, and draw them into figures/temperature.svg of the run."""
+    studied, split = read_temperatures(run), run.recipe.evaluation.split
+    for table in temperature_tables(studied, split):
+        console.print(f"\n{markdown(table)}", markup=False, end="")
+    file = run.path / "figures" / "temperature.svg"
+    file.parent.mkdir(exist_ok=True)
+    write_whole(file, temperature_figure(studied, split).standalone())
+    console.print(f"\nThe figure: {file}", markup=False)
