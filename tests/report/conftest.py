@@ -45,8 +45,8 @@ def opened(chromium, tmp_path):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(file.as_uri())
-        for viewer, content in {"#tree": "#tree .step", "#credit-viewer": ".unit"}.items():
-            if page.locator(viewer).count():  # What it shows is unpacked after the page has opened.
+        for chooser, content in {"#tree-list [role=option]": "#tree .step", "#credit-choice option": ".unit"}.items():
+            if page.locator(chooser).count():  # What is chosen is unpacked after the page has opened.
                 page.wait_for_selector(content)
         return page
 

@@ -130,6 +130,11 @@ def test_keys_and_read_out(opened, hard, made):
     assert page.locator("#credit-count").inner_text() == "1 of 10"
 
 
+def test_without_solutions_it_says_so(opened):
+    page = opened(credit_page("none", []))
+    assert page.locator("#credit-count").inner_text() == "no solution fits" and page.locator(".unit").count() == 0
+
+
 def test_solutions_and_scores_are_chosen(opened, made):
     page = opened(credit_page("made", made))
     count, choice = page.locator("#credit-count"), page.locator("#credit-choice")

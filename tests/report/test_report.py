@@ -132,8 +132,14 @@ def test_data_survives_the_file(text):
 def test_what_is_not_there_has_no_section(result):
     full = html_page(replace(result, credited=made_result(0, credited=2).credited))
     assert 'href="#tokens"' in full and 'href="#trees"' in full
+    assert "Problems: 1, each" in full and "Solutions: 2. " in full
     bare = html_page(replace(result, trees=[]))
     assert 'href="#tokens"' not in bare and 'href="#trees"' not in bare and "VirtualList" not in bare
+
+
+def test_what_is_left_out_is_told(result):
+    page = html_page(replace(result, credited=made_result(0, credited=2).credited, more_trees=1500, more_credited=7))
+    assert "Problems: 1 of 1,501, each" in page and "Solutions: 2 of 9. " in page
 
 
 def test_the_page_has_every_table_and_figure():

@@ -46,6 +46,8 @@ def collect(run: RunDirectory) -> Result:
     form = FORMATS[run.recipe.code.format] if run.recipe.code.format else None
     by_id = {problem.id: problem for problem in run.pair_problems}
     credited = read_credited(run)
+    different = list({(each.question, each.text): each for each in credited}.values())
+    grown = [record for record in forked if record.tree]
     return Result(
         name=run.path.name,
         split=run.recipe.evaluation.split,
@@ -60,11 +62,13 @@ def collect(run: RunDirectory) -> Result:
         recipe=run.recipe.model_dump(mode="json"),
         manifest=manifest,
         training={named(name, each.number): read_log(each, name) for each in run.rounds for name in each.models},
-        trees=[tree_view(record, by_id[record.problem], form) for record in forked if record.tree][:TREES_SHOWN],
+        trees=[tree_view(record, by_id[record.problem], form) for record in grown[:TREES_SHOWN]],
         rounds=round_figures(run.rounds, right["sft"]) if later else (),
         localisation=localisation(credited),
-        credited=list({(each.question, each.text): each for each in credited}.values())[:CREDIT_SHOWN],
+        credited=different[:CREDIT_SHOWN],
         temperatures=read_temperatures(run),
+        more_trees=len(grown[TREES_SHOWN:]),
+        more_credited=len(different[CREDIT_SHOWN:]),
     )
 
 

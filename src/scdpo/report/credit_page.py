@@ -9,7 +9,7 @@ from typing import Any
 from scdpo.credit.localisation import lowest_step
 from scdpo.credit.record import CreditedSolution
 from scdpo.credit.scoring import SFT_LOG_PROB
-from scdpo.report.document import Section, document, fill, json_block, packed_block
+from scdpo.report.document import Section, document, fill, how_many, json_block, packed_block
 from scdpo.report.result import label
 
 ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB)
@@ -24,7 +24,8 @@ def credit_page(title: str, credited: Sequence[CreditedSolution]) -> str:
     )
 
 
-def credit_section(credited: Sequence[CreditedSolution]) -> Section:
+def credit_section(credited: Sequence[CreditedSolution], more: int = 0) -> Section:
+    """The section of these solutions. more: how many others there are."""
     scores = ordered({score for solution in credited for score in solution.values})
     index = {
         "scores": [score_entry(score, place < FIRST_SHOWN) for place, score in enumerate(scores)],
@@ -34,7 +35,11 @@ def credit_section(credited: Sequence[CreditedSolution]) -> Section:
     return Section(
         id="tokens",
         title="Credit by token",
-        body=fill("credit.html", kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds)),
+        body=fill(
+            "credit.html",
+            count=how_many(len(credited), more),
+            kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds),
+        ),
         styles=("credit.css",),
         scripts=("units.js", "credit.js"),
         data=json_block("credit-index", index) + packed_block("credit-bodies", (solution.to_json() for solution in credited)),

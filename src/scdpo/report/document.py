@@ -64,6 +64,11 @@ def together(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys([*base, *(name for names in more for name in names)]))
 
 
+def how_many(shown: int, more: int) -> str:
+    """The number shown, and of how many where that is not all: 10,000 of 12,500."""
+    return f"{shown:,} of {shown + more:,}" if more else f"{shown:,}"
+
+
 def asset(name: str) -> str:
     return (resources.files("scdpo.report") / "assets" / name).read_text(encoding="utf-8")
 

@@ -25,8 +25,8 @@ def html_page(result: Result) -> str:
     *of_models, times = [each for each in told if each.body]
     parts = [
         *of_models,
-        *([credit_section(result.credited)] if result.credited else []),
-        *([tree_section(result.trees)] if result.trees else []),
+        *([credit_section(result.credited, result.more_credited)] if result.credited else []),
+        *([tree_section(result.trees, result.more_trees)] if result.trees else []),
         times,
         recipe_section(result),
     ]

@@ -87,6 +87,9 @@ class Result:
     """Wrong solutions to look at, with the values of every score."""
     temperatures: Mapping[str, Sequence[TemperaturePoint]] = field(default_factory=dict)
     """Model -> points by rising temperature."""
+    more_trees: int = 0
+    more_credited: int = 0
+    """How many the run has beyond those shown."""
 
 
 def on_problems(result: Result) -> str:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from scdpo.report.document import Section, fill, json_block, packed_block
+from scdpo.report.document import Section, fill, how_many, json_block, packed_block
 from scdpo.report.result import TreeView
 
 
-def tree_section(trees: Sequence[TreeView]) -> Section:
+def tree_section(trees: Sequence[TreeView], more: int = 0) -> Section:
+    """The section of these trees. more: how many others the run has."""
     kinds = sorted({branch["kind"] for tree in trees for branch in tree.branches if branch["kind"] is not None})
     return Section(
         id="trees",
         title="Trees",
         body=fill(
             "trees.html",
-            count=f"{len(trees):,}",
+            count=how_many(len(trees), more),
             kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds),
             kinds_hidden="" if kinds else " hidden",
         ),
