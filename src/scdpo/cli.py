@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from scdpo import __version__
 from scdpo.commands.bench_options import add_bench
+from scdpo.commands.compare import add_compare
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
 from scdpo.sandbox.settings import SandboxSettings
@@ -36,13 +37,13 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
-SINGLE = ("fields", "steps", "merge", "execute", "doctor", "bench")
+SINGLE = ("fields", "steps", "compare", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
 BLOCKWISE = {"sample", "fork", "evaluate", "credit", "temperature"}
 """The stages that work in blocks of problems, and can do so on a Ray cluster."""
 EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
-ALONE = ("grade", "steps", "merge", "execute", "doctor", "bench")
+ALONE = ("grade", "steps", "compare", "merge", "execute", "doctor", "bench")
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 RAY_HELP = "run sample, fork and evaluate on the Ray cluster at ADDRESS (default: the one that is there, or a new one here)"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("fields", help="list every recipe field with its default and meaning")
     add_grade(commands)
     add_steps(commands)
+    add_compare(commands)
     add_merge(commands)
     add_execute(commands)
     text = "whether code can be run in isolation on this machine, layer by layer"
@@ -307,6 +309,10 @@ def run_alone(known: argparse.Namespace, console: Any) -> None:
         from scdpo.commands.steps import show_steps
 
         show_steps(known.file, known.format, known.field, known.line, known.tokenizer, known.most, console)
+    elif known.command == "compare":
+        from scdpo.commands.compare import compare
+
+        compare(known.runs, known.out, known.json, console)
     elif known.command == "merge":
         from scdpo.commands.merge import merge_adapter
 

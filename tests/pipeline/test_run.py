@@ -64,7 +64,9 @@ def test_the_pages_say_what_the_results_say(finished):
     for name in ("report.md", "report.html"):
         text = (finished / name).read_text()
         assert accuracy in text
-    rows = [line for line in (finished / "report.md").read_text().splitlines() if " - " in line and line.startswith("|")]
+    table = (finished / "tables" / "differences.md").read_text()
+    assert table in (finished / "report.md").read_text()
+    rows = [line for line in table.splitlines() if " - " in line and line.startswith("|")]
     assert len(rows) == len(results["differences"])
     for row, difference in zip(rows, results["differences"].values(), strict=True):
         low, high = difference["ci95"]

@@ -18,8 +18,11 @@ FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
 """first_wrong_step: how often the step with the lowest sum is the first wrong one; lowest_token: how often the lowest token
 lies in it; token_auroc: of a token of the first wrong step against one before it, how often the former is lower."""
 COMPARED = (
+    ("sft-log-prob", "rft"),
     ("sft-log-prob", "dpo"),
+    ("sft-log-prob", "dpo-data-equal"),
     ("sft-log-prob", "scdpo"),
+    ("rft", "scdpo"),
     ("dpo", "scdpo"),
     ("dpo-data-equal", "scdpo"),
 )

@@ -1,10 +1,10 @@
-"""Intervals: of one accuracy, and of the difference between two models on the same problems. Pure functions."""
+"""Intervals: of one accuracy, and of the difference between two models, on the same problems or on others. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 Z95 = 1.959963984540054
 RESAMPLES = 20_000
@@ -56,6 +56,18 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Estimate
     drawn = np.random.default_rng(0).multinomial(n, [gained / n, lost / n, (n - gained - lost) / n], size=RESAMPLES)
     low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975]) / n
     return Estimate((gained - lost) / n, float(low), float(high), n, mcnemar(gained, lost))
+
+
+def unpaired_difference(first: Estimate, second: Estimate) -> Estimate:
+    """second - first, of accuracies on other problems, from their own intervals: the squares of the lengths add (Zou and Donner
+    2008; of two Wilson intervals this is Newcombe's 1998, method 10). n: the smaller one's.
+
+    On problems in part the same the interval is longer than it need be: models tend to fail on the same ones.
+    """
+    value = second.value - first.value
+    low = value - hypot(second.value - second.low, first.high - first.value)
+    high = value + hypot(second.high - second.value, first.value - first.low)
+    return Estimate(value, low, high, min(first.n, second.n))
 
 
 def mcnemar(gained: int, lost: int) -> float:

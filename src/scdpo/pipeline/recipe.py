@@ -232,11 +232,16 @@ def described_fields(settings: type[BaseModel] = Recipe, prefix: str = "") -> It
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """Each field in which two recipes differ, as "section.field: old there, new now"."""
-    first, second = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    first, second = flat_fields(old), flat_fields(new)
     paths = dict.fromkeys((*first, *second))
     return [
         f"{path}: {first.get(path)!r} there, {second.get(path)!r} now" for path in paths if first.get(path) != second.get(path)
     ]
+
+
+def flat_fields(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe by its path, "section.field" -> value."""
+    return _flat(recipe.model_dump(mode="json"))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

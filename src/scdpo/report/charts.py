@@ -16,7 +16,6 @@ from scdpo.report.svg import (
     LINE,
     SMALL,
     Scale,
-    clean,
     legend,
     line,
     lines_of_text,
@@ -261,5 +260,5 @@ def histogram(counts: Mapping[int, int], title: str, axis: str, unit: str) -> st
         if (number - numbers[0]) % every == 0:
             parts.append(text(middle, floor + 16, str(number), "middle", "tick"))
     parts.append(line(left, floor, right, floor, "base"))
-    parts.append(text((left + right) / 2, floor + 36, clean(axis), "middle", "axis"))
+    parts.append(text((left + right) / 2, floor + 36, axis, "middle", "axis"))
     return svg(SMALL_WIDTH, floor + 44, title, "".join(parts))

@@ -57,7 +57,7 @@ def grid(one: Table) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right, aligned for reading as text."""
     cells = [[cell_text(text) for text in texts] for texts in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(2, *map(len, column)) for column in zip(*cells, strict=True)]  # the rule is a dash and a colon at least
 
     def line(row: Sequence[str]) -> str:
         first, *others = zip(row, widths, strict=True)

@@ -141,7 +141,7 @@ def call(estimate: Estimate, second: str, first: str) -> str:
     """What a paired difference allows one to say."""
     if not estimate.is_resolved:
         return "not resolved"
-    return f"{LABELS[second]} is {'better' if estimate.value > 0 else 'worse'} than {LABELS[first]}"
+    return f"{label(second)} is {'better' if estimate.value > 0 else 'worse'} than {label(first)}"
 
 
 def headline(result: Result) -> str:
