@@ -18,6 +18,7 @@ from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.solutions.code_format import FORMATS
 from scdpo.training.model_files import load_tokenizer
 from tests.pipeline.test_run import records, same_results
+from tests.report.conftest import block, unpacked
 
 
 def test_the_model_computes_and_reads_the_output(coded):
@@ -43,7 +44,8 @@ def test_results_manifest_and_page(coded):
     layers = json.loads((coded / "manifest.json").read_text())["sandbox_layers"]
     assert any(layer.startswith("seccomp") for layer in layers) and not any("MISSING" in layer for layer in layers)
     page = (coded / "report.html").read_text()
-    assert '"kind":"output"' in page and "<|execution|>" not in page.split('id="trees">')[1]
+    trees = json.dumps(unpacked(block(page, "tree-bodies")))
+    assert '"kind": "output"' in trees and "<|execution|>" not in trees
 
 
 def test_saved_models_stop_where_their_solutions_end(coded):
