@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from scdpo.bench.page_material import made_result
+from scdpo.report.comparison import compare
+from scdpo.report.comparison_page import html_page as comparison_page
 from scdpo.report.page import html_page
 from tests.report.conftest import SCHEMES, WIDTHS, keep_screenshot
 from tests.report.example import full
+from tests.report.test_comparison import run
 
 expect = pytest.importorskip("playwright.sync_api").expect
 TREES = 60
@@ -114,6 +117,14 @@ def test_ten_thousand_trees(opened, many):
     assert rows(page).count() < 60
     page.locator("#tree-search").fill("made-04321")
     assert page.locator("#tree-count").inner_text() == "1 of 10,000"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_comparison_opens_and_fits(opened, width):
+    page = opened(comparison_page(compare([run("a", 1), run("b", 2), run("c", beta=0.5, gain=4)], "test")), width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("nav").count() == 0, "one section needs no navigation"
+    keep_screenshot(page, f"compare-{width}-light")
 
 
 def test_it_prints(opened, html):

@@ -128,7 +128,7 @@ def test_what_is_not_known_has_no_table():
 def test_names_cannot_break_the_page():
     comparison = compare([run("<script>alert(1)</script> $title |"), run("b", beta=0.5)], "test")
     page = html_page(comparison)
-    assert "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert page.count("<script") == 1 and "alert(1)</script>" not in page and "://" not in page
     assert "\\|" in markdown_page(comparison)
 
 

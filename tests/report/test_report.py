@@ -12,8 +12,9 @@ from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.document import PACKED, packed_block, script_json
 from scdpo.report.figures import all_figures
+from scdpo.report.html_parts import html_table
 from scdpo.report.markdown import markdown_page, tables
-from scdpo.report.page import duration, html_page, html_table
+from scdpo.report.page import duration, html_page
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
 from scdpo.report.result_tables import UNJUDGED
 from scdpo.report.table import Table

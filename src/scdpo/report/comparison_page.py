@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from importlib import resources
-from string import Template
 
 from scdpo.report.charts import DotPanel, dots
 from scdpo.report.comparison import Comparison
 from scdpo.report.comparison_tables import comparison_tables, figure_rows, findings
-from scdpo.report.figures import Figure, style
+from scdpo.report.document import Section, document
+from scdpo.report.figures import Figure
+from scdpo.report.html_parts import STYLES, told
 from scdpo.report.markdown import markdown
-from scdpo.report.page import table
 from scdpo.report.result import percent
 
 TITLE = "Step-Controlled DPO: runs side by side"
@@ -40,13 +39,6 @@ def markdown_page(comparison: Comparison) -> str:
 
 def html_page(comparison: Comparison) -> str:
     """compare.html."""
-    template = Template((resources.files("scdpo.report") / "assets" / "comparison.html").read_text(encoding="utf-8"))
-    figure = accuracy_figure(comparison)
-    return template.substitute(
-        title=escape(TITLE),
-        chart_style=style(),
-        findings=escape(findings(comparison)),
-        chart_title=escape(figure.title),
-        chart=figure.svg,
-        tables="\n".join(f"<h2>{escape(each.title)}</h2>\n{table(each)}" for each in comparison_tables(comparison)),
-    )
+    body = told([accuracy_figure(comparison)], comparison_tables(comparison))
+    lead = f'<p class="lead">{escape(findings(comparison))}</p>'
+    return document(TITLE, lead, [Section("comparison", "Comparison", body, styles=STYLES)])

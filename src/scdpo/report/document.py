@@ -52,11 +52,16 @@ def document(title: str, lead: str, sections: Sequence[Section]) -> str:
         title=escape(title),
         lead=lead,
         style="\n".join(map(asset, together(BASE_STYLES, (section.styles for section in sections)))),
-        navigation="".join(f'<a href="#{section.id}">{escape(section.title)}</a>' for section in sections),
+        navigation=navigation(sections) if len(sections) > 1 else "",
         sections="".join(section.html for section in sections),
         data="".join(section.data for section in sections),
         script="\n".join(map(asset, together(BASE_SCRIPTS, (section.scripts for section in sections)))),
     )
+
+
+def navigation(sections: Sequence[Section]) -> str:
+    links = "".join(f'<a href="#{section.id}">{escape(section.title)}</a>' for section in sections)
+    return f'<nav class="top" aria-label="Sections">{links}</nav>'
 
 
 def together(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:

@@ -11,6 +11,7 @@ from scdpo.report import sections
 from scdpo.report.credit_page import credit_section
 from scdpo.report.document import Section, document
 from scdpo.report.figures import Figure, all_figures
+from scdpo.report.html_parts import STYLES, told
 from scdpo.report.result import Result, headline, on_problems
 from scdpo.report.table import Table
 from scdpo.report.tables import all_tables
@@ -21,8 +22,8 @@ def html_page(result: Result) -> str:
     """report.html."""
     tables = {each.name: each for each in all_tables(result)}
     figures = {each.name: each for each in all_figures(result)}
-    told = [told_section(each, tables, figures) for each in sections.SECTIONS]
-    *of_models, times = [each for each in told if each.body]
+    every = [told_section(each, tables, figures) for each in sections.SECTIONS]
+    *of_models, times = [each for each in every if each.body]
     parts = [
         *of_models,
         *([credit_section(result.credited, result.more_credited)] if result.credited else []),
@@ -57,43 +58,11 @@ def duration(seconds: float) -> str:
 
 def told_section(section: sections.Section, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> Section:
     """A section of figures and tables; with an empty body where the run has none of them."""
-    drawn = "".join(html_figure(figures[name]) for name in section.figures if name in figures)
-    written = "".join(html_table(tables[name]) for name in section.tables if name in tables)
-    body = (
-        f'<div class="told"><div class="figures">{drawn}</div><div class="tables">{written}</div></div>'
-        if drawn + written
-        else ""
+    body = told(
+        [figures[name] for name in section.figures if name in figures],
+        [tables[name] for name in section.tables if name in tables],
     )
-    return Section(re.sub(r"\W+", "-", section.title.lower()), section.title, body, styles=("figures.css",))
-
-
-def html_figure(figure: Figure) -> str:
-    """A figure at its own width where there is room; it scrolls in itself on a narrow screen."""
-    width = figure.svg.partition('viewBox="')[2].split()[2]
-    return (
-        f'<figure id="figure-{figure.name}" style="--width: {width}px"><figcaption>{escape(figure.title)}</figcaption>'
-        f'<div class="chart">{figure.svg}</div></figure>\n'
-    )
-
-
-def html_table(table: Table) -> str:
-    """A table with its title and note. It scrolls in itself where it is too wide."""
-
-    def cell(row: int, column: int, text: str) -> str:
-        shown = f"<strong>{escape(text)}</strong>" if (row, column) in table.strong else escape(text)
-        return f'<th scope="row">{shown}</th>' if column == 0 else f"<td>{shown}</td>"
-
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
-    body = "".join(
-        f"<tr>{''.join(cell(row, column, text) for column, text in enumerate(texts))}</tr>\n"
-        for row, texts in enumerate(table.rows)
-    )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (
-        f'<div class="table" id="table-{table.name}"><h3 id="title-{table.name}">{escape(table.title)}</h3>'
-        f'<div class="wide"><table aria-labelledby="title-{table.name}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{note}</div>\n"
-    )
+    return Section(re.sub(r"\W+", "-", section.title.lower()), section.title, body, styles=STYLES)
 
 
 def recipe_section(result: Result) -> Section:
