@@ -44,6 +44,8 @@ _PUBLIC = {
     "localisation": "scdpo.credit.localisation",
     "processbench": "scdpo.credit.processbench",
     "paired_difference": "scdpo.evaluation.statistics",
+    "pooled_accuracy": "scdpo.evaluation.pooling",
+    "pooled_difference": "scdpo.evaluation.pooling",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])
 

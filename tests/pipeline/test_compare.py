@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from scdpo.cli import main
-from scdpo.pipeline.comparison import compare_runs, distinct_names
+from scdpo.pipeline.comparison import compare_runs, distinct_names, identities
 from scdpo.pipeline.recipe import load_recipe
 from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.problems.problem import Problem
 from scdpo.report.result import DIFFERENCES, LABELS
 
 
@@ -118,3 +119,9 @@ def test_names_tell_runs_apart(finished):
     runs = [RunDirectory(finished.parent / place, recipe) for place in ("x/run", "y/run", "y/two")]
     assert distinct_names(runs) == ["x/run", "y/run", "y/two"]
     assert distinct_names(runs[1:]) == ["run", "two"]
+
+
+def test_a_set_may_ask_a_question_twice():
+    """MATH does: each time is a problem of its own, known alike in every run."""
+    problems = [Problem("a", "2 + 2?", "4"), Problem("b", "3 + 3?", "6"), Problem("c", "2 + 2?", "4")]
+    assert identities(problems) == ["2 + 2?", "3 + 3?", "2 + 2? (2)"]

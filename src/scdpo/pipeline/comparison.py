@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from scdpo.pipeline.results import read_log
 from scdpo.pipeline.rounds import Round, named
 from scdpo.pipeline.run_directory import FREE, RunDirectory
 from scdpo.pipeline.turns import lacking
+from scdpo.problems.problem import Problem
 from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
 from scdpo.report.comparison_tables import TABLES, comparison_tables
@@ -93,7 +95,7 @@ def run_figures(run: RunDirectory, name: str) -> RunFigures:
     results = run.path / "results.json"
     known = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     models = [(model, each) for each in run.rounds for model in each.models]
-    questions = [problem.question for problem in run.evaluation_problems]
+    questions = identities(run.evaluation_problems)
     return RunFigures(
         name=name,
         seeds={seed: fields.pop(seed) for seed in SEEDS},
@@ -106,15 +108,23 @@ def run_figures(run: RunDirectory, name: str) -> RunFigures:
 
 
 def right_answers(current: Round, model: str, questions: Sequence[str]) -> dict[str, bool]:
-    """Question -> whether the model's answer is right.
+    """Question -> whether the model's answer is right."""
+    verdicts = (record["verdict"]["outcome"] == "correct" for record in current.answers(model))
+    return dict(zip(questions, verdicts, strict=True))
 
-    Not by id: generated problems of another seed have the same ids and other questions.
+
+def identities(problems: Iterable[Problem]) -> list[str]:
+    """What a problem is known by in other runs: its question, and in a set that asks it again, which time that is.
+
+    Not its id: generated problems of another seed have the same ids and other questions.
     """
-    verdicts = [record["verdict"]["outcome"] == "correct" for record in current.answers(model)]
-    right = dict(zip(questions, verdicts, strict=True))
-    if len(right) < len(questions):
-        raise RunError(f"{current.run.path} has the same evaluation question twice; make the problems different")
-    return right
+    seen: Counter[str] = Counter()
+    names = []
+    for problem in problems:
+        seen[problem.question] += 1
+        times = seen[problem.question]
+        names.append(problem.question if times == 1 else f"{problem.question} ({times})")
+    return names
 
 
 def located(found: Mapping[str, Any]) -> dict[str, Estimate]:
