@@ -33,7 +33,7 @@ STAGE_HELP = {
     "evaluate": "greedy answers of every model on the held-out problems",
     "credit": "score solutions token by token with the trained models: those of FILE, or wrong ones sampled by the SFT model",
     "temperature": "accuracy of sampled solutions by temperature",
-    "report": "write results.json, report.md and report.html",
+    "report": "write results.json, report.md, report.html, figures and tables",
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
@@ -45,7 +45,7 @@ EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
 ALONE = ("grade", "steps", "compare", "merge", "execute", "doctor", "bench")
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
-RAY_HELP = "run sample, fork and evaluate on the Ray cluster at ADDRESS (default: the one that is there, or a new one here)"
+RAY_HELP = "do the work in blocks of problems on the Ray cluster at ADDRESS (default: the one there is, or a new one here)"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -265,13 +265,14 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         run.allow_no_isolation()
     forget()
     if known.command == "credit":
-        from scdpo.commands.credit import CreditWishes, credit_file, credit_run
+        from scdpo.commands.credit import CreditWishes, credit_file, credit_run, refuse_misfits
 
         chosen = {field.name: getattr(known, field.name) for field in fields(CreditWishes)}
         wishes = CreditWishes(**chosen | {"models": tuple(known.models)})
         if known.file:
             credit_file(run, known.file, wishes, console)
             return 0
+        refuse_misfits(run, wishes)
     turns = all_turns(run) if known.command == "run" else turns_of(run, known.command)
     console.print(f"run directory: {run.path}")
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []

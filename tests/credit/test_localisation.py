@@ -1,11 +1,12 @@
 """Localisation and ProcessBench: figures worked out by hand, chance, intervals over problems, no threshold that saw its own."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scdpo.credit.localisation import FIGURES, auroc, localisation
+from scdpo.credit.localisation import FIGURES, auroc, compared, localisation
 from scdpo.credit.processbench import first_below, processbench
 from scdpo.credit.record import CreditedSolution
 
@@ -58,6 +59,33 @@ def test_only_known_errors_count():
 def test_without_tokens_before_there_is_no_auroc():
     """Where every error is in the first step, nothing is made up."""
     assert set(localisation([credited({"m": [[-1.0], [0.0]]}, 0)]).scores["m"]) == {"first_wrong_step", "lowest_token"}
+
+
+def test_few_problems_resolve_nothing():
+    """Five of fifty problems gained and none lost: the bootstrap leaves zero out, the sign test's p is 2 / 2^5. One problem, and
+    a score that is always right, have an interval all the same."""
+    solutions = []
+    for problem in range(50):
+        wins = [[-1.0], [0.0]]
+        loses = [[0.0], [-1.0]] if problem < 5 else wins
+        solutions.append(credited({"dpo": loses, "scdpo": wins}, 0, f"q{problem}"))
+    found = localisation(solutions)
+    difference = found.differences["scdpo - dpo"]["first_wrong_step"]
+    assert difference.value == pytest.approx(0.1) and difference.low > 0 and difference.p == pytest.approx(0.0625)
+    assert not difference.is_resolved
+    always = found.scores["scdpo"]["first_wrong_step"]
+    assert (always.value, always.high, always.n) == (1.0, 1.0, 50) and 0.9 < always.low < 0.95
+    one = localisation(solutions[:1])
+    assert (
+        one.scores["dpo"]["first_wrong_step"].high > 0.7 and not one.differences["scdpo - dpo"]["first_wrong_step"].is_resolved
+    )
+
+
+def test_other_models_are_held_against_the_first():
+    """Folders and later rounds have no usual partner."""
+    assert compared(["scdpo", "/m/a", "/m/b"]) == [("scdpo", "/m/a"), ("scdpo", "/m/b")]
+    assert compared(["/m/a", "dpo", "scdpo"]) == [("dpo", "scdpo"), ("/m/a", "dpo"), ("/m/a", "scdpo")]
+    assert compared(["dpo"]) == []
 
 
 def test_auroc_is_the_share_of_ordered_pairs():
@@ -126,6 +154,7 @@ def test_processbench_by_hand():
     assert (found.erroneous.value, found.correct.value, found.f1.value) == (0.5, 0.5, 0.5)
     assert first_below([0.0, -2.0, -3.0], -1.0) == 1 and first_below([0.0], -1.0) == -1
     assert processbench(solutions[:2], "m") is None
+    assert processbench([replace(each, question="the same") for each in solutions], "m") is None, "no half to choose it on"
 
 
 def test_no_threshold_has_seen_what_it_judges():

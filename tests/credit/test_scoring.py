@@ -80,7 +80,7 @@ def test_what_was_given_has_no_value():
     """The output of code: ids 2 to 4 of the step were given to the model."""
     step = Step("code 5", (1, 2, 3, 4), "code", output=CodeOutput(2, 4))
     solution = Solution((step, Step("so 5", (5,))), Verdict("wrong"))
-    columns = spread(solution, {"m": (0.1, 0.2, 0.3, 0.4)})
+    columns = spread(solution, {"m": (0.1, 0.2, 0.3, 0.4)})  # the step's two, the other's one, the end
     assert columns["m"] == (0.1, 0.2, None, None, 0.3, 0.4)
     unended = Solution(solution.steps, Verdict("undecided"), "length")
     assert spread(unended, {"m": (0.1, 0.2, 0.3)})["m"] == (0.1, 0.2, None, None, 0.3)
@@ -125,4 +125,11 @@ def test_steps_that_somebody_else_cut(story_codec, solutions):
     assert sum(found.step_sums("m")) == len(solution.ids)
     assert found.step_of.count(0) == sum(start < cut for start, _ in found.spans)
     assert (found.wrong, found.kind) == (None, None)
-    assert step_spans(solution)[0][0] == 0
+    assert found.steps == ((0, cut), (cut, len(text)))
+
+
+def test_without_steps_there_is_no_span():
+    """A model that ends at once."""
+    assert step_spans(Solution((), Verdict("undecided"))) == ()
+    with pytest.raises(ValueError, match="2 values of m for 1 tokens"):
+        spread(Solution((), Verdict("undecided")), {"m": (0.1, 0.2)})

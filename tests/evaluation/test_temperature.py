@@ -4,6 +4,7 @@ import pytest
 
 from scdpo.evaluation.temperature import is_garbled, temperature_point
 from scdpo.problems.problem import Problem
+from scdpo.sampling.continuation import LONG_QUESTION
 from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.verdict import Verdict
 
@@ -18,13 +19,21 @@ def solution(*lines, verdict=None):
 @pytest.mark.parametrize(
     ("problem", "given", "expected"),
     [
+        (PROBLEM, Solution((), Verdict("undecided", None, LONG_QUESTION)), False),
         (PROBLEM, solution("Ben: 3 + 4 = 8\n", "#### 8"), False),
         (PROBLEM, solution("Ben: 3 + + = 8\n", "#### 8"), True),
         (Problem("p", "q", "7"), solution("Ben: 3 + + = 8\n", "#### 8"), False),
         (PROBLEM, solution("Ben: 3 + 4 = 7\n", "#### 7", verdict=Verdict("undecided", None, "no end")), True),
         (PROBLEM, solution("#### 8", verdict=Verdict("wrong", "8", rule="last number: number")), True),
     ],
-    ids=["wrong but readable", "a malformed step", "no oracle, no word on steps", "undecided", "an answer only guessed at"],
+    ids=[
+        "no question to answer",
+        "wrong but readable",
+        "a malformed step",
+        "no oracle, no word on steps",
+        "undecided",
+        "an answer only guessed at",
+    ],
 )
 def test_garbled(problem, given, expected):
     assert is_garbled(problem, given) is expected

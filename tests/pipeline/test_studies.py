@@ -109,7 +109,8 @@ def test_a_runs_own_records_keep_their_ids(finished, tmp_path):
     assert [tuple(line["tokens"]["ids"][: len(a.ids)]) for line, a in zip(lines, answers, strict=True)] == [
         a.ids for a in answers
     ]
-    assert all(line["right"] is not False for line in lines if line["wrong"] == -1), "true steps lead to the answer"
+    true = [line["right"] for line in lines if line["wrong"] == -1]
+    assert true and False not in true, "true steps lead to the answer"
 
 
 def test_a_folder_is_held_against_a_reference(finished, tmp_path):
@@ -133,7 +134,10 @@ def test_the_terminal_marks_the_steps(finished, processbench_file, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--models", "scpdo"], "scored no scpdo; there are: sft-log-prob, rft, dpo, dpo-data-equal, scdpo; or give a FILE"),
+        (["--models", "scpdo"], "scores no scpdo; it scores sft-log-prob, rft, dpo, dpo-data-equal, scdpo; others can"),
+        (["{file}", "--out", "{gone}/out.jsonl"], "is no folder; make it, or name another place for out.jsonl"),
+        (["{stepless}"], "has no solution that can be scored"),
+        (["--credit.problems", "10"], "credit.problems is 50 in"),
         (["{file}", "--models", "scpdo"], 'no model "scpdo"; there are: sft-log-prob, sft, rft, dpo, dpo-data-equal, scdpo'),
         (["{gone}"], "cannot read problems from"),
         (["{empty}"], 'no "solution"; give "question" and "solution", or ProcessBench'),
@@ -145,6 +149,7 @@ def test_the_terminal_marks_the_steps(finished, processbench_file, capsys):
 def test_errors_name_the_cure(finished, processbench_file, tmp_path, capsys, words, message):
     texts = {
         "empty": {"question": "a"},
+        "stepless": {"question": "Leo has", "steps": [], "solution": "", "verdict": {"outcome": "undecided"}, "finish": "end"},
         "label": {"problem": "Ben has", "steps": ["a", "b"], "label": 7},
         "unspelled": {"question": "漢字", "solution": "漢字"},
     }
@@ -173,7 +178,74 @@ def test_a_study_can_be_made_larger_later(finished, tmp_path, capsys):
     assert run.recipe.temperature.models == ("sft",)
     assert [point.temperature for point in read_temperatures(run)["sft"]] == [0, 0.5, 1.0, 1.5]
     assert main(["temperature", str(folder), "--temperature.problems", "0"]) == 2
-    assert "name how many: scdpo temperature" in capsys.readouterr().err
+    assert "temperature.problems is 24 in" in capsys.readouterr().err
+
+
+def test_a_study_grows_past_its_blocks(finished, tmp_path):
+    """24 problems in blocks of 20, then 60: the first block stays, the second is made whole. A recipe that knows nothing of the
+    growth takes nothing away."""
+    folder = tmp_path / "more"
+    shutil.copytree(finished, folder)
+    file = folder / "temperature" / "sft" / "1.jsonl"
+    before = file.read_bytes()
+    assert main(["temperature", str(folder), "--workers", "1", "--temperature.problems", "60"]) == 0
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 60 and before.startswith(b"".join(lines[:20]))
+    run = RunDirectory.open(folder).asked_for({}, str(finished / "recipe.toml"))
+    assert run.recipe.temperature.problems == 60
+    assert RunDirectory.open(folder).recipe.temperature.problems == 60
+    assert [point.accuracy.n for point in read_temperatures(run)["sft"]] == [60] * 3
+
+
+def test_an_interrupted_growth_of_credit_mixes_nothing(finished, tmp_path):
+    """Samples are there for 60 problems and log-probs for 50: nothing is read until both belong together."""
+    folder = tmp_path / "grown"
+    shutil.copytree(finished, folder)
+    run = RunDirectory.open(folder).asked_for({"credit.problems": "60"})
+    assert read_credited(run) == []
+    assert main(["credit", str(folder), "--workers", "1", "--most", "0"]) == 0
+    assert len(list(RunDirectory.open(folder).round(1).credit_samples)) == 60
+    grown, before = read_credited(RunDirectory.open(folder)), read_credited(RunDirectory.open(finished))
+    questions = {problem.question for problem in list(run.evaluation_problems)[:40]}
+    first = lambda credited: [each.text for each in credited if each.question in questions]  # noqa: E731
+    assert first(grown) == first(before) and len(grown) > len(before)
+
+
+def test_credit_settings_are_free_until_something_is_sampled(finished, tmp_path, capsys):
+    """A run that left credit out may still choose how to sample for it."""
+    folder = tmp_path / "late"
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "credit")
+    words = ["--credit.problems", "20", "--credit.samples", "1", "--workers", "1", "--most", "0"]
+    assert main(["credit", str(folder), *words]) == 0
+    assert all(len(record["samples"]) == 1 for record in RunDirectory.open(folder).round(1).credit_samples)
+    assert main(["report", str(folder)]) == 0
+
+
+def test_problems_without_facts_are_credited_without_an_oracle(finished, tmp_path, capsys):
+    """Nobody knows the first wrong step: values all the same, no localisation, and a word on why."""
+    folder = tmp_path / "unjudged"
+    shutil.copytree(finished, folder)
+    file = folder / "problems" / "test.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "facts"}) + "\n" for line in lines))
+    assert main(["credit", str(folder), "--most", "1"]) == 0
+    assert "do not know their first wrong steps" in capsys.readouterr().out
+    assert main(["report", str(folder)]) == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert "localisation" not in results and "temperature" in results
+
+
+def test_a_model_with_other_words_is_refused(finished, tmp_path, capsys):
+    """Its log-probs would be of other texts."""
+    from scdpo.training.model_files import save_model
+    from scdpo.training.scratch import make_model, make_tokenizer
+    from scdpo.training.settings import ModelSettings
+
+    tokenizer = make_tokenizer(["some other words"], 64)
+    save_model(make_model(ModelSettings(width=16, layers=1, heads=2, context=64), tokenizer, 1), tokenizer, tmp_path / "m", "")
+    assert main(["credit", str(finished), str(finished / "answers" / "sft.jsonl"), "--models", str(tmp_path / "m")]) == 2
+    assert "another vocabulary than the run's models" in capsys.readouterr().err
 
 
 def test_rewards_of_a_later_round_have_their_own_reference(finished, monkeypatch):

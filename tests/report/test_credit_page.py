@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from scdpo.credit.scoring import SFT_LOG_PROB
+from scdpo.credit.record import SFT_LOG_PROB
 from scdpo.report.credit_page import credit_page, credit_section, kind_of, ordered
 from tests.report.conftest import block, unpacked
 

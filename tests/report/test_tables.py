@@ -32,6 +32,7 @@ def test_best_needs_every_comparison():
     assert supported_best(values, {"c - a": wins, "c - b": unclear}) is None
     assert supported_best(values, {"c - a": wins, "c - b": improbable}) is None
     assert supported_best(values, {"c - a": wins, "c - b": loses}) is None
+    assert supported_best({"a": values["a"]}, {}) is None, "one alone is not the best of anything"
 
 
 def test_accuracy_is_bold_only_where_it_is_supported():

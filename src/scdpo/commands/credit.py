@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from scdpo.commands.files import written
 from scdpo.credit.given import GivenSolution, read_given
 from scdpo.credit.localisation import localisation
 from scdpo.credit.processbench import processbench
-from scdpo.credit.record import CreditedSolution
-from scdpo.credit.scoring import SFT_LOG_PROB, LogProbs, token_scores
+from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution
+from scdpo.credit.scoring import LogProbs, token_scores
 from scdpo.credit.solutions import scores_of
 from scdpo.errors import ModelError, ProblemError, RunError
 from scdpo.pipeline.results_json import localisation_json, processbench_json
@@ -55,8 +56,10 @@ def credit_file(run: RunDirectory, file: str, wishes: CreditWishes, console: Con
     """Score the solutions of a file. Raises ProblemError, ModelError, RunError."""
     from scdpo.pipeline.tasks import run_codec, use_threads
 
+    refuse_missing_folders(wishes)
     folders, references = find_models(run, wishes)
     codec = run_codec(run)
+    refuse_other_tokenizers(run, folders, codec)
     use_threads(run.recipe.engine.threads)
     given = read_file(run, file, codec, console)
     rows = [each.row(codec) for each in given]
@@ -69,18 +72,41 @@ def credit_file(run: RunDirectory, file: str, wishes: CreditWishes, console: Con
     show(credited, wishes, console)
 
 
+def refuse_misfits(run: RunDirectory, wishes: CreditWishes) -> None:
+    """Before the stage runs. Raises RunError for models that it does not score, and for output that has no folder."""
+    refuse_missing_folders(wishes)
+    there = (SFT_LOG_PROB, *run.round(1).arms)
+    unknown = [name for name in wishes.models if name not in there]
+    if unknown:
+        raise RunError(f"the stage scores no {', '.join(unknown)}; it scores {', '.join(there)}; others can score a FILE")
+
+
+def refuse_missing_folders(wishes: CreditWishes) -> None:
+    """Raises RunError for output that has no folder to go to."""
+    for place in (wishes.out, wishes.json, wishes.html):
+        if place and not Path(place).expanduser().parent.is_dir():
+            raise RunError(f"{Path(place).parent} is no folder; make it, or name another place for {Path(place).name}")
+
+
+def refuse_other_tokenizers(run: RunDirectory, folders: Mapping[str, Path], codec: Codec) -> None:
+    """Raises ModelError for a folder whose model has other tokens than the run's: its log-probs would be of other texts."""
+    from scdpo.training.model_files import load_tokenizer
+
+    own = codec.tokenizer.get_vocab()
+    for name, folder in folders.items():
+        if not folder.is_relative_to(run.path) and load_tokenizer(folder).get_vocab() != own:
+            raise ModelError(f"{name} has another vocabulary than the run's models; give a model that was trained from these")
+
+
 def credit_run(run: RunDirectory, wishes: CreditWishes, console: Console) -> None:
     """Show what the run's credit stage gave."""
     from scdpo.pipeline.studies import read_credited
 
     credited = read_credited(run)
-    if credited:
-        unknown = [name for name in wishes.models if name not in credited[0].values]
-        if unknown:
-            there = ", ".join(credited[0].values)
-            raise RunError(
-                f"the run scored no {', '.join(unknown)}; there are: {there}; or give a FILE, to score it with others"
-            )
+    if not credited:
+        console.print("No sampled solution is wrong, so none is scored; --credit.problems N samples more.", markup=False)
+    elif all(solution.wrong is None for solution in credited):
+        console.print("These problems do not know their first wrong steps, so nothing is said of how well they are found.")
     show(credited, wishes, console)
 
 
@@ -90,10 +116,11 @@ def show(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Co
         for solution in credited:
             write(json.dumps(solution.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
     different = list({(solution.question, solution.text): solution for solution in credited}.values())
-    print_solutions(different[: wishes.most], wishes.models, console)
-    if len(different) > wishes.most:
-        console.print(f"{len(different) - wishes.most:,} more solutions; --most N shows more")
-    if credited and wishes.most:
+    most = max(0, wishes.most)
+    print_solutions(different[:most], wishes.models, console)
+    if len(different) > most:
+        console.print(f"{len(different) - most:,} more solutions; --most N shows more")
+    if credited and most:
         console.print("Blue: higher than the reference, orange: lower (log-probs: orange). ✗ first wrong step, ◀ lowest sum.")
     tell_figures(credited, wishes, console)
     if wishes.html:
@@ -125,16 +152,21 @@ def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> l
     """The solutions of a file that can be scored; what cannot be is counted, and told. Raises ProblemError."""
     known: dict[str, Problem] = {}
     context = run.recipe.model.context
-    for problem in (*run.pair_problems, *run.evaluation_problems):
-        known |= {problem.id: problem, problem.question: problem}
-    between = "\n" if run.recipe.steps.format == "lines" else "\n\n"
+    of_pairs = Path(file).name == "samples.jsonl" and Path(file).parent.name != "credit"
+    splits = (run.pair_problems, run.evaluation_problems) if of_pairs else (run.evaluation_problems, run.pair_problems)
+    for problem in chain(*splits):  # an id may be in both, for another problem
+        known.setdefault(problem.id, problem)
+        known.setdefault(problem.question, problem)
+    between = {"blocks": "", "fences": "\n"}.get(codec.format, "\n" if codec.format == "lines" else "\n\n")
     given: list[GivenSolution] = []
     left_out: dict[str, list[str]] = {}
     for record in read_records(file, PUBLISHED["jsonl"]):
         try:
             for each in read_given(record.fields, record.where, known.get, codec, between):
                 tokens = len(codec.prompt(each.problem.question)) + len(each.solution.ids) + 1
-                if tokens > context:
+                if not each.solution.steps:
+                    left_out.setdefault("without a step", []).append(record.where)
+                elif tokens > context:
                     left_out.setdefault(f"longer than model.context, {context} tokens", []).append(record.where)
                 else:
                     given.append(each)

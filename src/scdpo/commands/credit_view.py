@@ -10,9 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from scdpo.credit.localisation import lowest_step
-from scdpo.credit.record import CreditedSolution
-from scdpo.credit.scoring import SFT_LOG_PROB
+from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution
 
 HIGH, LOW = (33, 102, 172), (179, 88, 6)
 """Blue and orange, told apart by the colour-blind; on a white ground they are darker the further from zero."""
@@ -51,7 +49,7 @@ def side_by_side(solution: CreditedSolution, limits: Mapping[str, float]) -> Tab
         table.add_column("nats", justify="right", no_wrap=True)
     columns = {score: coloured_steps(solution, score, limits[score]) for score in scores}
     sums = {score: solution.step_sums(score) for score in scores}
-    lowest = {score: lowest_step(solution, score) for score in scores}
+    lowest = {score: solution.lowest_step(score) for score in scores}
     for step in range(len(solution.steps)):
         is_wrong = step == solution.error_step
         cells: list[Text] = [Text(f"✗ {step + 1}" if is_wrong else str(step + 1), style="bold red" if is_wrong else "")]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from scdpo.credit.record import CreditedSolution, Span
-from scdpo.credit.scoring import LogProbs, credit_row
+from scdpo.credit.scoring import LogProbs, credit_row, spans_of
 from scdpo.credit.solutions import credited_solution
-from scdpo.errors import ProblemError
+from scdpo.errors import ModelError, ProblemError
 from scdpo.grading.grade import grade
 from scdpo.problems.jsonl import as_text
 from scdpo.problems.problem import Problem
@@ -53,13 +52,14 @@ def read_given(
     """The solutions of a record: a line of a run's samples or answers (ids as they are), ProcessBench's form (steps and label),
     or a question with a solution's text.
 
-    find: a problem of the run by its id or question; between: what stands between steps that are given one by one. Raises
-    ProblemError for a record of no known form, ModelError for a text that the tokenizer cannot spell.
+    find: a problem of the run by its id or question; between: what stands behind each step but the last, where steps are given
+    one by one and do not end in white space. Raises ProblemError for a record of no known form, ModelError for a text that the
+    tokenizer cannot spell.
     """
     asked = next((text for name in QUESTIONS if (text := as_text(record.get(name)))), "")
     steps, samples = record.get("steps"), record.get("samples")
     known = find(asked) if asked else None
-    if isinstance(samples, list) or (isinstance(steps, list) and steps and isinstance(steps[0], dict)):
+    if isinstance(samples, list) or "verdict" in record:
         if known is None:
             raise ProblemError(f'{where}: a record of a run whose problem "{asked}" is none of this run\'s; name that run')
         for number, each in enumerate(samples if isinstance(samples, list) else [record]):
@@ -74,15 +74,16 @@ def read_given(
     said = codec.code.prose(text) if codec.code else text
     verdict = grade(said, problem.answer, full_text=True) if problem.answer else Verdict("undecided")
     solution = Solution(codec.read(text), verdict)
+    if spans is not None and solution.text != text:
+        raise ModelError("steps that are read as another text, so that their places are lost")
     yield GivenSolution(as_text(record.get("id")) or where, problem, solution, spans, _label(record, spans, where))
 
 
 def _text_of(record: Mapping[str, Any], steps: Any, between: str) -> tuple[str, tuple[Span, ...] | None]:
     """The solution's text, and where its steps lie if the record cuts it."""
     if isinstance(steps, list) and all(isinstance(step, str) for step in steps):
-        parts = [*(step + between for step in steps[:-1]), *steps[-1:]]
-        ends = list(accumulate(map(len, parts)))
-        return "".join(parts), tuple(zip([0, *ends[:-1]], ends, strict=True))
+        parts = [*(step if step[-1:].isspace() else step + between for step in steps[:-1]), *steps[-1:]]
+        return "".join(parts), spans_of(map(len, parts))
     return next((text for name in SOLUTIONS if (text := as_text(record.get(name)))), ""), None
 
 

@@ -10,22 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scdpo.credit.record import CreditedSolution
-from scdpo.credit.resampling import Array, draw_problems, interval, share
-from scdpo.evaluation.statistics import Estimate
+from scdpo.credit.record import COMPARED, CreditedSolution
+from scdpo.credit.resampling import Array, draw_problems, interval, share, share_interval
+from scdpo.evaluation.statistics import Estimate, mcnemar
 
 FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
 """first_wrong_step: how often the step with the lowest sum is the first wrong one; lowest_token: how often the lowest token
 lies in it; token_auroc: of a token of the first wrong step against one before it, how often the former is lower."""
-COMPARED = (
-    ("sft-log-prob", "rft"),
-    ("sft-log-prob", "dpo"),
-    ("sft-log-prob", "dpo-data-equal"),
-    ("sft-log-prob", "scdpo"),
-    ("rft", "scdpo"),
-    ("dpo", "scdpo"),
-    ("dpo-data-equal", "scdpo"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +40,57 @@ class Localisation:
         return tuple(next(iter(self.scores.values())))
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One score. hits: figure, of those that are rates -> [solutions], 0 or 1; drawn: figure -> its value under every draw."""
+
+    hits: Mapping[str, Array]
+    drawn: Mapping[str, Array]
+
+
 def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
     """The figures of the solutions whose first wrong step is known; None where there is none.
 
     Problems are drawn anew with all their solutions, the same draws for every score, so that differences are paired. Where two
-    steps share the lowest sum, the earlier one counts.
+    steps share the lowest sum, the earlier one counts. p of a difference of rates: the exact sign test over problems, of which
+    some have more hits under one score and some under the other.
     """
     known = [solution for solution in credited if solution.error_step is not None]
     if not known:
         return None
     owners, weights = draw_problems(known)
-    drawn = {score: _figures(known, score, owners, weights) for score in known[0].values}
-    pairs = [(first, second) for first, second in COMPARED if first in drawn and second in drawn]
+    scored = {score: _scored(known, score, owners, weights) for score in known[0].values}
+
+    def difference(first: Scored, second: Scored, figure: str) -> Estimate:
+        p = sign_test(first.hits[figure], second.hits[figure], owners) if figure in first.hits else None
+        return interval(second.drawn[figure] - first.drawn[figure], len(known), p)
+
     return Localisation(
         solutions=len(known),
         problems=weights.shape[1],
-        scores={score: {name: interval(each, len(known)) for name, each in found.items()} for score, found in drawn.items()},
+        scores={
+            score: {name: share_interval(drawn, len(known), weights.shape[1]) for name, drawn in each.drawn.items()}
+            for score, each in scored.items()
+        },
         differences={
-            f"{second} - {first}": {
-                name: interval(drawn[second][name] - drawn[first][name], len(known)) for name in drawn[first]
-            }
-            for first, second in pairs
+            f"{b} - {a}": {name: difference(scored[a], scored[b], name) for name in scored[a].drawn}
+            for a, b in compared(list(scored))
         },
         chance=chance(known),
     )
+
+
+def compared(scores: Sequence[str]) -> list[tuple[str, str]]:
+    """(first, second) of the differences between these scores: the usual ones, and each other model against the first score."""
+    usual = [pair for pair in COMPARED if set(pair) <= set(scores)]
+    named = {name for pair in COMPARED for name in pair}
+    return [*usual, *((scores[0], score) for score in scores[1:] if score not in named or scores[0] not in named)]
+
+
+def sign_test(first: Array, second: Array, owners: Array) -> float:
+    """p of the exact sign test over problems. first, second: [solutions], 0 or 1."""
+    gain = np.bincount(owners, second - first)
+    return mcnemar(int((gain > 0).sum()), int((gain < 0).sum()))
 
 
 def chance(known: Sequence[CreditedSolution]) -> dict[str, float]:
@@ -88,15 +106,9 @@ def chance(known: Sequence[CreditedSolution]) -> dict[str, float]:
     }
 
 
-def lowest_step(solution: CreditedSolution, score: str) -> int:
-    """The step with the lowest sum of a score."""
-    sums = [(value, step) for step, value in enumerate(solution.step_sums(score)) if value is not None]
-    return min(sums)[1]
-
-
-def _figures(known: Sequence[CreditedSolution], score: str, owners: Array, weights: Array) -> dict[str, Array]:
-    """Each figure under every row of weights, which says how often each problem was drawn: [rows]."""
-    by_step = np.array([lowest_step(solution, score) == solution.error_step for solution in known], dtype=float)
+def _scored(known: Sequence[CreditedSolution], score: str, owners: Array, weights: Array) -> Scored:
+    """weights: how often each problem was drawn, a row a draw."""
+    by_step = np.array([solution.lowest_step(score) == solution.error_step for solution in known], dtype=float)
     by_token = np.zeros(len(known))
     wrong, before = [], []
     for number, solution in enumerate(known):
@@ -104,11 +116,11 @@ def _figures(known: Sequence[CreditedSolution], score: str, owners: Array, weigh
         by_token[number] = min((value, step) for step, values in enumerate(steps) for value in values)[1] == error
         wrong += [(value, owners[number]) for value in steps[error]]
         before += [(value, owners[number]) for values in steps[:error] for value in values]
-    figures = {
-        "first_wrong_step": share(by_step, owners, weights),
-        "lowest_token": share(by_token, owners, weights),
-    }
-    return figures | ({"token_auroc": auroc(np.array(wrong), np.array(before), weights)} if before and wrong else {})
+    hits = {"first_wrong_step": by_step, "lowest_token": by_token}
+    drawn = {name: share(each, owners, weights) for name, each in hits.items()}
+    if before and wrong:
+        drawn["token_auroc"] = auroc(np.array(wrong), np.array(before), weights)
+    return Scored(hits, drawn)
 
 
 def auroc(low: Array, high: Array, weights: Array) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scdpo.credit.record import CreditedSolution
-from scdpo.credit.resampling import Array, draw_problems, interval, share
+from scdpo.credit.resampling import Array, draw_problems, interval, share, share_interval
 from scdpo.evaluation.statistics import Estimate
 
 CANDIDATES = 200
@@ -35,7 +35,8 @@ def processbench(credited: Sequence[CreditedSolution], score: str, threshold: fl
     """The figures of the solutions whose label is known; None where one of the kinds is missing.
 
     Without a threshold, the problems are halved and each half is judged with the threshold that gives the other the best F1: no
-    solution is judged by a threshold that has seen it.
+    solution is judged by a threshold that has seen it. None too where a half lacks a kind. The intervals hold the thresholds
+    fixed.
     """
     known = [solution for solution in credited if solution.error_step is not None or solution.wrong == -1]
     labels = np.array([-1 if solution.error_step is None else solution.error_step for solution in known])
@@ -46,8 +47,10 @@ def processbench(credited: Sequence[CreditedSolution], score: str, threshold: fl
     told = np.empty(len(known), dtype=int)
     thresholds = []
     for part in (0, 1) if threshold is None else (None,):
-        mine, others = (half == part, half != part) if part is not None else (half >= 0, half >= 0)
-        best = threshold if threshold is not None else best_threshold(sums, labels, others)
+        mine = half >= 0 if part is None else half == part
+        if threshold is None and not ((labels[~mine] >= 0).any() and (labels[~mine] < 0).any()):
+            return None
+        best = best_threshold(sums, labels, ~mine) if threshold is None else threshold
         thresholds.append(best)
         told[mine] = [first_below(each, best) for each, is_mine in zip(sums, mine, strict=True) if is_mine]
     return _figures(known, labels, told == labels, tuple(thresholds))
@@ -59,12 +62,11 @@ def first_below(sums: Sequence[float], threshold: float) -> int:
 
 
 def best_threshold(sums: Sequence[Sequence[float]], labels: Array, where: Array) -> float:
-    """The threshold that gives the best F1 on the solutions `where`; all there is, where they are of one kind only."""
-    chosen = where if (labels[where] >= 0).any() and (labels[where] < 0).any() else np.ones(len(labels), dtype=bool)
-    own = [each for each, is_in in zip(sums, chosen, strict=True) if is_in]
+    """The threshold that gives the best F1 on the solutions `where`, of both kinds."""
+    own = [each for each, is_in in zip(sums, where, strict=True) if is_in]
     values = np.array([value for each in own for value in each if np.isfinite(value)])
     tried = np.unique(np.quantile(values, np.linspace(0, 1, CANDIDATES)))
-    truth = labels[chosen]
+    truth = labels[where]
     scored = [_f1(np.array([first_below(each, at) for each in own]) == truth, truth >= 0) for at in tried]
     return float(tried[int(np.argmax(scored))])
 
@@ -86,5 +88,8 @@ def _figures(
     f1 = np.array([harmonic(*pair) for pair in zip(erroneous, correct, strict=True)])
     counts = [int(kind.sum()) for kind in kinds]
     return ProcessBenchResult(
-        interval(erroneous, counts[0]), interval(correct, counts[1]), interval(f1, len(known)), thresholds
+        share_interval(erroneous, counts[0], weights.shape[1]),
+        share_interval(correct, counts[1], weights.shape[1]),
+        interval(f1, len(known)),
+        thresholds,
     )

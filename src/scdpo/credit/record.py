@@ -9,6 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SFT_LOG_PROB = "sft-log-prob"
+"""The score that is the SFT model's own log-prob, and no reward."""
+COMPARED = (
+    (SFT_LOG_PROB, "rft"),
+    (SFT_LOG_PROB, "dpo"),
+    (SFT_LOG_PROB, "dpo-data-equal"),
+    (SFT_LOG_PROB, "scdpo"),
+    ("rft", "scdpo"),
+    ("dpo", "scdpo"),
+    ("dpo-data-equal", "scdpo"),
+)
+"""(first, second) of the differences that are told; accuracies are compared alike, the SFT model in its place."""
 Span = tuple[int, int]
 """(start, stop): characters of the solution's text."""
 
@@ -57,6 +69,11 @@ class CreditedSolution:
         """The score of each step, the sum over its tokens in nats: with a reward, beta log(pi / pi_ref) of the step. None for a
         step without a token that the model wrote."""
         return [sum(values) if values else None for values in self.by_step(score)]
+
+    def lowest_step(self, score: str) -> int | None:
+        """The step with the lowest sum, the earlier one where two share it; None where the model wrote no step."""
+        sums = [(value, step) for step, value in enumerate(self.step_sums(score)) if value is not None]
+        return min(sums)[1] if sums else None
 
     def to_json(self) -> dict[str, Any]:
         """The record of docs/credit.md."""

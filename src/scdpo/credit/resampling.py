@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from scdpo.credit.record import CreditedSolution
-from scdpo.evaluation.statistics import Estimate
+from scdpo.evaluation.statistics import Estimate, wilson
 
 RESAMPLES = 1000
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,7 +31,14 @@ def share(hits: Array, owners: Array, weights: Array) -> Array:
     return (weights @ np.bincount(owners, hits, minlength=problems)) / np.maximum(1, count)
 
 
-def interval(drawn: Array, n: int) -> Estimate:
-    """A figure with its 95% percentile interval, from its values under all rows of weights."""
+def interval(drawn: Array, n: int, p: float | None = None) -> Estimate:
+    """A figure with its 95% percentile interval, from its values under all rows of weights. n, p: as in Estimate."""
     low, high = np.quantile(drawn[1:], [0.025, 0.975])
-    return Estimate(float(drawn[0]), float(low), float(high), n)
+    return Estimate(float(drawn[0]), float(low), float(high), n, p)
+
+
+def share_interval(drawn: Array, n: int, problems: int) -> Estimate:
+    """`interval` of a share. Where it is 0 or 1 under every draw, which proves little, Wilson's interval over the problems."""
+    if drawn.min() == drawn.max() and drawn[0] in (0, 1):
+        return replace(wilson(round(drawn[0] * problems), problems), n=n)
+    return interval(drawn, n)

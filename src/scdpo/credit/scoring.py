@@ -6,11 +6,12 @@ Knows models and tokenizers; what the numbers come to is localisation's work.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from scdpo.credit.record import Span
+from scdpo.errors import ModelError
 from scdpo.solutions.rendering import TreeRow, render
 from scdpo.solutions.tree import SolutionTree
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from scdpo.solutions.solution import Solution
 
 LogProbs = tuple[float, ...]
-SFT_LOG_PROB = "sft-log-prob"
-"""The score that is the SFT model's own log-prob, and no reward."""
 
 
 def credit_row(name: str, question: str, solution: Solution, codec: Codec) -> TreeRow:
@@ -33,7 +32,7 @@ def token_scores(
 ) -> list[LogProbs]:
     """log p(token | what goes before) of each row's counted tokens, in nats, under the whole model, with its adapters if any.
 
-    token_budget: padded tokens of a micro-batch. Rounds as another batch would.
+    token_budget: padded tokens of a micro-batch, which changes rounding only. Raises ModelError for values that are no numbers.
     """
     import torch
 
@@ -52,7 +51,10 @@ def token_scores(
         for part in split(items, token_budget):
             batch = SftObjective().collate(part)
             tensors = {name: to_device(value, model.device) for name, value in batch.items()}
-            values = iter(token_log_probs(model, tensors).tolist())
+            log_probs = token_log_probs(model, tensors)
+            if not log_probs.isfinite().all():
+                raise ModelError("a model gives log-probs that are no numbers: its training has diverged; train it anew")
+            values = iter(log_probs.tolist())
             for item in part:
                 found[places[id(item)]] = tuple(next(values) for _ in item.row.trunk)
             report(len(found), len(items))
@@ -78,16 +80,25 @@ def token_spans(codec: Codec, ids: Sequence[int]) -> list[Span]:
 
 def step_spans(solution: Solution) -> tuple[Span, ...]:
     """The characters of each step."""
-    ends = list(accumulate(len(step.text) for step in solution.steps))
-    return tuple(zip([0, *ends[:-1]], ends, strict=True))
+    return spans_of(len(step.text) for step in solution.steps)
+
+
+def spans_of(lengths: Iterable[int]) -> tuple[Span, ...]:
+    """The spans of parts of these lengths that stand one behind the other."""
+    return tuple(pairwise(accumulate(lengths, initial=0)))
 
 
 def spread(solution: Solution, scores: Mapping[str, LogProbs]) -> dict[str, tuple[float | None, ...]]:
-    """The scores of the counted tokens, over all tokens of the solution and its end: None for those that it was given."""
+    """The scores of the counted tokens, over all tokens of the solution and its end: None for those that it was given.
+
+    Raises ValueError where there are more or fewer scores than tokens that the model wrote.
+    """
     written = [flag for step in solution.steps for flag in step.written]
     written += [True] * (solution.finish == "end")
     columns = {}
     for name, values in scores.items():
+        if len(values) != sum(written):
+            raise ValueError(f"{len(values)} values of {name} for {sum(written)} tokens")
         rest = iter(values)
         columns[name] = tuple(next(rest) if own else None for own in written)
     return columns

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scdpo.credit.record import CreditedSolution, Span
-from scdpo.credit.scoring import SFT_LOG_PROB, LogProbs, rewards, spread, step_spans, token_spans
+from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution, Span
+from scdpo.credit.scoring import LogProbs, rewards, spread, step_spans, token_spans
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
 from scdpo.sampling.policies import ProblemSamples
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from scdpo.solutions.codec import Codec
 
 
-def wrong_solutions(record: ProblemSamples) -> list[Solution]:
-    """The samples that are credited: those that ended in a wrong answer."""
-    return [sample for sample in record.samples if sample.verdict.is_wrong]
+def wrong_solutions(record: ProblemSamples) -> dict[int, Solution]:
+    """The samples that are credited, by their number: those that ended in a wrong answer."""
+    return {number: sample for number, sample in enumerate(record.samples) if sample.verdict.is_wrong}
 
 
 def scores_of(log_probs: Mapping[str, LogProbs], references: Mapping[str, str], beta: float) -> dict[str, LogProbs]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scdpo.evaluation.statistics import Estimate, wilson
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import step_error, unmarked
+from scdpo.sampling.continuation import UNFIT
 from scdpo.solutions.solution import Solution
 
 
@@ -28,8 +29,11 @@ def temperature_point(temperature: float, problems: Sequence[Problem], solutions
 
 
 def is_garbled(problem: Problem, solution: Solution) -> bool:
-    """Whether a solution is none: its answer cannot be read (no end, no answer, broken code), or was only guessed at in a text
-    that states none; or a step is malformed, where the problem knows the truth of its steps."""
+    """Whether a solution is none: its answer cannot be read (no end, no answer, broken or stopped code), or was only guessed at
+    in a text that states none; or a step is malformed, where the problem knows the truth of its steps. A problem that could not
+    be put to the model is not the solution's fault."""
+    if solution.verdict.reason in UNFIT:
+        return False
     if solution.verdict.outcome == "undecided" or solution.verdict.is_guess:
         return True
     facts = problem.facts

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 # The stages' shares of a run's time, as measured on the quickstart (docs/quickstart.md); they weigh the estimate.
-SHARES = {"sft": 28, "sample": 20, "fork": 14, "train": 28, "evaluate": 8, "credit": 6, "temperature": 6, "report": 2}
+SHARES = {"sft": 24, "sample": 17, "fork": 13, "train": 25, "evaluate": 7, "credit": 6, "temperature": 6, "report": 2}
 # In later rounds, which draw no samples for equal data, and train and evaluate one model.
 LATER_SHARES = SHARES | {"fork": 10, "train": 12, "evaluate": 2}
 SECONDS_BETWEEN_LINES = 10.0

@@ -1,4 +1,4 @@
-"""What can be set about Ray: where sampling, forking and evaluation run, and not what comes out."""
+"""What can be set about Ray: where the work in blocks of problems runs, and not what comes out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scdpo.settings import Settings
 
 
 class RaySettings(Settings):
-    """A Ray cluster for sample, fork and evaluate (docs/cluster.md); may differ when a run is continued."""
+    """A Ray cluster for sample, fork, evaluate, credit and temperature (docs/cluster.md); free to change."""
 
     address: str = ""
     """Empty: no Ray; auto: the cluster that this machine belongs to, or a new one on it; else its address, as HOST:6379."""

@@ -25,7 +25,7 @@ from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.training.model_files import check_model
 
 FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.", "credit.problems:", "temperature.")
-"""What may change over a run: where things may run, and how much is looked at of what came out."""
+"""What may change over a run: where things may run, and how much is looked at of what came out (see studies_wanted)."""
 
 
 class RunDirectory:
@@ -83,18 +83,37 @@ class RunDirectory:
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
         wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
-        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(FREE)]
+        wanted = self.studies_wanted(wanted, overrides)
+        free = FREE if self.has_records("credit") else (*FREE, "credit.")
+        changed = [line for line in differences(self.recipe, wanted) if not line.startswith(free)]
         if changed:
             raise RunError(
                 f"{self.path} is a run of another recipe ({'; '.join(changed)}); name a new folder, or ask for the same "
                 "recipe to continue"
             )
         engine = self.recipe.engine.model_copy(update={"server": wanted.engine.server})
-        free = {"engine": engine, "credit": wanted.credit, "temperature": wanted.temperature}
-        if any(getattr(self.recipe, section) != settings for section, settings in free.items()):
-            self.recipe = self.recipe.model_copy(update=free)
+        new = {"engine": engine, "credit": wanted.credit, "temperature": wanted.temperature}
+        if any(getattr(self.recipe, section) != settings for section, settings in new.items()):
+            self.recipe = self.recipe.model_copy(update=new)
             write_whole(self.path / "recipe.toml", self.recipe.to_toml())
         return RunDirectory(self.path, self.recipe.model_copy(update={"ray": wanted.ray}))
+
+    def studies_wanted(self, wanted: Recipe, overrides: Mapping[str, str]) -> Recipe:
+        """What is asked for, with no study that has records made smaller: these would be lost.
+
+        Raises RunError where the command line itself asks for less; a recipe that does so only knows nothing of the growth.
+        """
+        for study in ("credit", "temperature"):
+            settings, there = getattr(wanted, study), getattr(self.recipe, study).problems
+            if settings.problems < there and self.has_records(study):
+                if f"{study}.problems" in overrides:
+                    raise RunError(f"{study}.problems is {there} in {self.path}, and its records would be lost; name no less")
+                wanted = wanted.model_copy(update={study: settings.model_copy(update={"problems": there})})
+        return wanted
+
+    def has_records(self, study: str) -> bool:
+        """Whether a study has been begun."""
+        return any((self.path / study).rglob("*.jsonl"))
 
     def allow_no_isolation(self) -> None:
         """From now on the run's code may run where a layer of isolation is missing; its recipe says so."""

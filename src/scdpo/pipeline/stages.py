@@ -123,12 +123,8 @@ def evaluate(bench: Bench, current: Round) -> str:
 
 def credit(bench: Bench, current: Round) -> str:
     """Solutions sampled from the SFT model, and the log-probs of the wrong ones under every model, block by block."""
-    run, size, settings, sampled = (
-        current.run,
-        current.run.recipe.evaluation.block,
-        current.run.recipe.credit,
-        current.credit_samples,
-    )
+    run, sampled, settings = current.run, current.credit_samples, current.run.recipe.credit
+    size = run.recipe.evaluation.block
     (current.path / "credit" / "log_probs").mkdir(parents=True, exist_ok=True)
 
     def problems(first: int) -> Iterator[list[Problem]]:
@@ -166,7 +162,7 @@ def temperature(bench: Bench, current: Round) -> str:
 
 
 def report(bench: Bench, current: Round) -> str:
-    """results.json, report.md and report.html of the whole run; its note is the run's tables and their reading."""
+    """The report of the whole run; its note is the run's tables and their reading."""
     from scdpo.pipeline.results import write_report
 
     bench.watcher.begin("report", "files", [("report", 3)], 0)

@@ -22,10 +22,11 @@ def read_credited(run: RunDirectory) -> list[CreditedSolution]:
     references = {str(arm): "sft" for arm in current.arms}
     files = {model: iter(current.credit_log_probs(model)) for model in current.models}
     credited = []
-    for problem, record in zip(run.evaluation_problems, current.credit_samples, strict=False):
+    samples = current.credit_samples
+    for problem, record in zip(run.evaluation_problems, islice(samples, samples.count), strict=False):
         scored = {model: next(lines)["log_probs"] for model, lines in files.items()}
-        for number, solution in enumerate(wrong_solutions(ProblemSamples.from_json(record))):
-            scores = scores_of({model: tuple(each[number]) for model, each in scored.items()}, references, beta)
+        for place, (number, solution) in enumerate(wrong_solutions(ProblemSamples.from_json(record)).items()):
+            scores = scores_of({model: tuple(each[place]) for model, each in scored.items()}, references, beta)
             credited.append(credited_solution(f"{problem.id}/{number}", problem, solution, codec, scores))
     return credited
 
@@ -37,7 +38,7 @@ def read_temperatures(run: RunDirectory) -> dict[str, list[TemperaturePoint]]:
         return {}
     points: dict[str, list[TemperaturePoint]] = {}
     for (model, at), records in temperature_records(current).items():
-        solutions = [ProblemSamples.from_json(record).samples[0] for record in records]
+        solutions = [ProblemSamples.from_json(record).samples[0] for record in islice(records, records.count)]
         problems = list(islice(run.evaluation_problems, len(solutions)))
         points.setdefault(model, []).append(temperature_point(at, problems, solutions))
     return points

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scdpo.credit.scoring import credit_row, token_scores
 from scdpo.credit.solutions import wrong_solutions
@@ -36,6 +36,8 @@ from scdpo.solutions.codec import Codec
 
 Report = Callable[[int, int], None]
 Record = dict[str, Any]
+T = TypeVar("T")
+_held: dict[Any, Any] = {}
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +62,19 @@ def prompt_of(run: RunDirectory) -> str:
     return run.recipe.prompt.template or prompt_template(run.recipe.problems.source)
 
 
-@lru_cache(maxsize=1)
+def kept_alone(make: Callable[..., T]) -> Callable[..., T]:
+    """Keep what `make` gave for the last arguments, and drop it before anything else is made: two models may not fit."""
+
+    def get(*arguments: Any) -> T:
+        if _held.get(make, (None,))[0] != arguments:
+            _held.clear()
+            _held[make] = arguments, make(*arguments)
+        return _held[make][1]
+
+    return get
+
+
+@kept_alone
 def load_engine(path: Path, folder: Path) -> tuple[Engine, Codec]:
     """The run's engine over one of its models, with the run's codec."""
     run = open_run(path)
@@ -68,7 +82,7 @@ def load_engine(path: Path, folder: Path) -> tuple[Engine, Codec]:
     return open_engine(run.recipe.engine, folder, codec, settings.context, settings.trust_remote_code), codec
 
 
-@lru_cache(maxsize=1)
+@kept_alone
 def load_scorer(path: Path, folder: Path) -> Any:
     """One of the run's models, to compute log-probs with."""
     import torch
@@ -95,8 +109,7 @@ def load_sandbox(path: Path) -> Sandbox | None:
 def forget() -> None:
     """Drop what tasks keep open in this process: a folder may hold another run by now."""
     open_run.cache_clear()
-    load_engine.cache_clear()
-    load_scorer.cache_clear()
+    _held.clear()
     load_sandbox.cache_clear()  # who started one stops it when the process ends
 
 
@@ -174,7 +187,7 @@ def score_task(path: Path, model: str, problems: Sequence[Problem], samples: Seq
     use_threads(run.recipe.engine.threads)
     codec, scorer = run_codec(run), load_scorer(path, run.round(1).model(model))
     wrong = [wrong_solutions(ProblemSamples.from_json(record)) for record in samples]
-    rows = [credit_row(p.id, p.question, s, codec) for p, each in zip(problems, wrong, strict=True) for s in each]
+    rows = [credit_row(p.id, p.question, s, codec) for p, each in zip(problems, wrong, strict=True) for s in each.values()]
     scores = iter(token_scores(scorer, rows, run.recipe.training.tokens_per_micro_batch))
     report(len(problems), len(problems))
     return [

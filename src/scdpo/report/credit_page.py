@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from scdpo.credit.localisation import lowest_step
-from scdpo.credit.record import CreditedSolution
-from scdpo.credit.scoring import SFT_LOG_PROB
+from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution
 from scdpo.report.document import Section, document, fill, how_many, json_block, packed_block
 from scdpo.report.result import label
 
@@ -67,14 +65,8 @@ def index_entry(solution: CreditedSolution) -> dict[str, Any]:
     return {
         "id": solution.name,
         "kind": kind_of(solution),
-        "lowest": {score: lowest(solution, score) for score in solution.values},
+        "lowest": {score: solution.lowest_step(score) for score in solution.values},
     }
-
-
-def lowest(solution: CreditedSolution, score: str) -> int | None:
-    """The step with the lowest sum; None where the model wrote no step."""
-    is_written = any(value is not None for value in solution.step_sums(score))
-    return lowest_step(solution, score) if is_written else None
 
 
 def kind_of(solution: CreditedSolution) -> str:

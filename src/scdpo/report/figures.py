@@ -68,7 +68,7 @@ def all_figures(result: Result) -> list[Figure]:
         *data_figures(result),
         *training_figures(result),
         *([temperature_figure(result.temperatures, result.split)] if result.temperatures else []),
-        *([localisation_figure(result, result.localisation)] if result.localisation else []),
+        *([localisation_figure(result.localisation)] if result.localisation else []),
         *([times_figure(result)] if result.stage_seconds else []),
     ]
 
@@ -194,7 +194,7 @@ def temperature_figure(temperatures: Mapping[str, Sequence[TemperaturePoint]], s
     return Figure("temperature", title, line_chart([accuracy, garbled], title))
 
 
-def localisation_figure(result: Result, found: Localisation) -> Figure:
+def localisation_figure(found: Localisation) -> Figure:
     """How often each score finds the first wrong step, against chance."""
     title = f"How often a score finds the first wrong step, {found.solutions} solutions, with 95% intervals"
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scdpo.credit.localisation import Localisation
-from scdpo.credit.record import CreditedSolution
-from scdpo.credit.scoring import SFT_LOG_PROB
+from scdpo.credit.record import COMPARED, SFT_LOG_PROB, CreditedSolution
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import Estimate
-from scdpo.evaluation.temperature import TemperaturePoint
+
+if TYPE_CHECKING:
+    from scdpo.credit.localisation import Localisation
+    from scdpo.evaluation.temperature import TemperaturePoint
 
 LABELS = {"sft": "SFT", "rft": "RFT", "dpo": "DPO", "dpo-data-equal": "DPO (data-equal)", "scdpo": "SCDPO"}
-DIFFERENCES = (
-    ("sft", "rft"),
-    ("sft", "dpo"),
-    ("sft", "dpo-data-equal"),
-    ("sft", "scdpo"),
-    ("rft", "scdpo"),
-    ("dpo", "scdpo"),
-    ("dpo-data-equal", "scdpo"),
-)
+DIFFERENCES = tuple(("sft" if first == SFT_LOG_PROB else first, second) for first, second in COMPARED)
 READING = (
     "95% intervals by paired bootstrap over problems, p by McNemar's exact test, of models trained once: another seed gives "
     "other models. Not resolved: the interval includes zero, or p is 0.05 or more."

@@ -33,8 +33,12 @@ class Table:
 def supported_best(values: Mapping[str, Estimate], differences: Mapping[str, Estimate]) -> str | None:
     """The name of the highest value, where every other one is compared to it and each difference is resolved in its favour.
 
+    None where there is none, or nothing to compare it to.
+
     differences: "B - A" -> B - A.
     """
+    if len(values) < 2:
+        return None
     best = max(values, key=lambda name: values[name].value)
     signs = ((f"{best} - {other}", f"{other} - {best}") for other in values if other != best)
     for over, under in signs:

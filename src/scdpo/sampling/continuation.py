@@ -22,6 +22,10 @@ from scdpo.solutions.solution import FinishReason, Solution, Step
 from scdpo.solutions.verdict import Verdict
 
 REPLAY_DIFFERS = "the kept code printed something else when it ran again"
+UNSPELLED_QUESTION = "words in the question that the tokenizer does not know"
+LONG_QUESTION = "a question too long for the context"
+UNFIT = (UNSPELLED_QUESTION, LONG_QUESTION)
+"""Why a problem cannot be put to the model at all."""
 UNSPELLED_OUTPUT = "an output that the tokenizer cannot spell"
 STOPPED_CODE = "code that was stopped by the clock or a limit"
 
@@ -52,9 +56,9 @@ class SamplingRules:
         try:
             prompt = self.codec.prompt(problem.question)
         except ModelError:
-            return "words in the question that the tokenizer does not know"
+            return UNSPELLED_QUESTION
         if len(prompt) + self.max_new_tokens > self.context:
-            return "a question too long for the context"
+            return LONG_QUESTION
         return None
 
     def is_preferred(self, solution: Solution) -> bool:
