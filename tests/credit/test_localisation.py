@@ -62,7 +62,7 @@ def test_without_tokens_before_there_is_no_auroc():
 
 
 def test_few_problems_resolve_nothing():
-    """Five of fifty problems gained and none lost: the bootstrap leaves zero out, the sign test's p is 2 / 2^5. One problem, and
+    """Five of fifty problems gained, none lost: the bootstrap leaves zero out, the sign test says p = 2 / 2^5. One problem, and
     a score that is always right, have an interval all the same."""
     solutions = []
     for problem in range(50):
