@@ -75,7 +75,8 @@ def localisation_tables(found: Localisation, problems: str) -> list[Table]:
         title=f"Differences between scores on the same {over}.",
         head=("scores", *(CHANGES[figure] for figure in found.figures)),
         rows=localisation_rows(found.differences, points, signed_fraction),
-        note="95% intervals by paired bootstrap over problems. Bold: the interval leaves zero out.",
+        note="95% intervals by paired bootstrap over problems. Bold: the interval leaves zero out, and for points the exact "
+        "sign test over problems has p below 0.05.",
         strong=resolved_cells([list(each.values()) for each in found.differences.values()], first=1),
     )
     return [scores, differences] if found.differences else [scores]

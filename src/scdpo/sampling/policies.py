@@ -1,4 +1,4 @@
-"""The sampling policies as rollouts: naive, step-controlled, greedy. They know no engine and no files."""
+"""The sampling policies as rollouts: naive, step-controlled, single answers. They know no engine and no files."""
 
 from __future__ import annotations
 
