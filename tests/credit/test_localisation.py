@@ -163,8 +163,8 @@ def test_no_threshold_has_seen_what_it_judges():
     honest, flattering = [], []
     for trial in range(25):
         solutions = [
-            credited({"m": [[rng.gauss(0, 1)] for _ in range(4)]}, rng.choice([-1, 0, 1, 2, 3]), f"{trial} {n}")
-            for n in range(24)
+            credited({"m": [[rng.gauss(0, 1)] for _ in range(4)]}, rng.choice([-1, -1, 0, 1, 2, 3]), f"{trial} {n}")
+            for n in range(36)
         ]
         honest.append(processbench(solutions, "m").f1.value)
         sums = sorted(value for solution in solutions for value in solution.step_sums("m"))

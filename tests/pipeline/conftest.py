@@ -52,6 +52,7 @@ CODE_FIELDS = {
     "evaluation.max_new_tokens": 60,
     "sandbox.sessions": 40,
     "sft.epochs": 7,
+    "temperature.problems": 0,
 }
 
 

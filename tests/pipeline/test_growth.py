@@ -1,9 +1,12 @@
 """`scdpo bench growth` on a finished small run: the stages really run, over its SFT model, with the numbers asked for."""
 
+import pytest
+
 from scdpo.bench.growth import Setting, cost
 from scdpo.pipeline.run_directory import RunDirectory
 
 
+@pytest.mark.slow
 def test_a_setting_is_run_and_measured(finished, tmp_path):
     found = cost(RunDirectory.open(finished), Setting(24, forks=2, workers=2), 6, tmp_path / "growth")
     run = RunDirectory.open(tmp_path / "growth")

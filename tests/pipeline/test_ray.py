@@ -50,13 +50,13 @@ def without_records(run, folder):
     shutil.copytree(run, folder)
     for name in ("samples.jsonl", "trees.jsonl", "results.json"):
         (folder / name).unlink()
-    for name in ("answers", "credit", "temperature"):
+    for name in ("answers", "credit/log_probs"):
         shutil.rmtree(folder / name)
     return folder
 
 
 def test_a_run_on_ray_gives_the_same_bytes(cluster, finished, tmp_path):
-    """Samples, trees, answers and studies as from one worker alone; its recipe does not name the cluster, its manifest does."""
+    """Samples, trees, answers and log-probs as from one worker alone; its recipe does not name the cluster, its manifest does."""
     folder = without_records(finished, tmp_path / "run")
     assert main(["run", "--out", str(folder), "--ray", cluster.address]) == 0
     assert records(folder) == records(finished)

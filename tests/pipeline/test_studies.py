@@ -155,6 +155,7 @@ def test_errors_name_the_cure(finished, processbench_file, tmp_path, capsys, wor
     }
     question = next(iter(RunDirectory.open(finished).evaluation_problems)).question
     texts["label"] |= {"problem": question, "steps": ["#### 1", "#### 1"]}
+    texts["stepless"] |= {"question": question}
     for name, record in texts.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
     places = {name: tmp_path / f"{name}.jsonl" for name in (*texts, "gone")} | {"file": processbench_file}

@@ -20,6 +20,7 @@ def worked(story_problems, tmp_path):
     return str(file)
 
 
+@pytest.mark.slow
 def test_both_sides_have_the_same_losses(base, worked, tmp_path, capsys):
     words = ["--model", str(base), "--data", worked, "--trees", "2", "--branches", "2", "--steps", "2", "--warm-up", "1"]
     words += ["--trl-batches", "2", "--tokens", "200", "--threads", "1", "--json", str(tmp_path / "figures.json")]
