@@ -161,14 +161,14 @@ def test_no_threshold_has_seen_what_it_judges():
     """On noise the F1 of a threshold chosen on the same solutions flatters; the cross-fitted one does not, on average."""
     rng = random.Random(4)
     honest, flattering = [], []
-    for trial in range(25):
+    for trial in range(12):
         solutions = [
             credited({"m": [[rng.gauss(0, 1)] for _ in range(4)]}, rng.choice([-1, -1, 0, 1, 2, 3]), f"{trial} {n}")
             for n in range(36)
         ]
         honest.append(processbench(solutions, "m").f1.value)
         sums = sorted(value for solution in solutions for value in solution.step_sums("m"))
-        flattering.append(max(processbench(solutions, "m", at).f1.value for at in sums))
+        flattering.append(max(processbench(solutions, "m", at).f1.value for at in sums[::3]))
     assert np.mean(honest) < np.mean(flattering) - 0.05
 
 

@@ -56,7 +56,7 @@ def without_records(run, folder):
 
 
 def test_a_run_on_ray_gives_the_same_bytes(cluster, finished, tmp_path):
-    """Samples, trees, answers and log-probs as from one worker alone; its recipe does not name the cluster, its manifest does."""
+    """Samples, trees, answers and log-probs as from one worker; its recipe does not name the cluster, its manifest does."""
     folder = without_records(finished, tmp_path / "run")
     assert main(["run", "--out", str(folder), "--ray", cluster.address]) == 0
     assert records(folder) == records(finished)

@@ -28,7 +28,8 @@ RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model 
 
 
 def records(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in RECORDS}
+    """Those that the run's recipe wants."""
+    return {name: (folder / name).read_bytes() for name in RECORDS if (folder / name).exists()}
 
 
 def weights(folder: Path) -> dict[str, bytes]:
