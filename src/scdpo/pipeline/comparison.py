@@ -52,8 +52,10 @@ def refuse_repeated(runs: Sequence[RunDirectory]) -> None:
 
 
 def refuse_unfinished(runs: Sequence[RunDirectory]) -> None:
-    """Raises RunError, with the command for it, where a run lacks answers."""
+    """Raises RunError, with the command for it, where a run lacks answers; and where one problem is all that it answered."""
     for run in runs:
+        if len(run.evaluation_problems) < 2:
+            raise RunError(f"{run.path} was evaluated on one problem, which has no spread; raise problems.test in a new run")
         if missing := lacking("report", run.round(1)):
             raise RunError(missing)
 
