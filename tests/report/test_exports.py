@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scdpo.pipeline.records import write_files
 from scdpo.pipeline.results_json import results_json
-from scdpo.report.exports import export
+from scdpo.report.exports import export_names, exports
 from scdpo.report.latex import escape, latex
 from scdpo.report.sections import FIGURES, TABLES
 from scdpo.report.table import Table
 from tests.report.example import HOSTILE, full, made
+
+
+def written(result, folder):
+    return write_files(folder, exports(result), export_names())
 
 
 @given(st.text())
@@ -56,7 +61,7 @@ def test_latex_compiles(tmp_path):
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
         pytest.skip("no pdflatex; install texlive-latex-base and texlive-latex-recommended")
-    export(full(), tmp_path)
+    written(full(), tmp_path)
     ascii_text = "".join(map(chr, range(32, 127)))
     rows = ((HOSTILE, ascii_text), ("[x]", "*"), ("*", "\\"))
     hard = latex(Table("hard", HOSTILE, (HOSTILE, ascii_text), rows, HOSTILE, frozenset({(0, 0), (0, 1)})))
@@ -73,13 +78,13 @@ def test_latex_compiles(tmp_path):
 
 def test_files_follow_the_report(tmp_path):
     """A report without studies removes what an earlier one with them had written, and nothing that others wrote."""
-    first = export(full(), tmp_path)
+    first = written(full(), tmp_path)
     assert {path.stem for path in first if path.suffix == ".tex"} == set(TABLES)
     assert {path.stem for path in first if path.suffix == ".md"} == set(TABLES)
     assert {path.stem for path in first if path.suffix == ".svg"} <= set(FIGURES)
     assert "localisation" in {path.stem for path in first if path.suffix == ".svg"}
     (tmp_path / "figures" / "mine.svg").write_text("")
-    second = export(made(), tmp_path)
+    second = written(made(), tmp_path)
     there = {path for path in tmp_path.rglob("*") if path.is_file()}
     assert there == {*second, tmp_path / "figures" / "mine.svg"}
     assert tmp_path / "tables" / "localisation.tex" not in there

@@ -13,7 +13,7 @@ from scdpo.errors import RunError
 from scdpo.evaluation.statistics import Estimate
 from scdpo.pipeline.comparison_json import comparison_json
 from scdpo.pipeline.recipe import flat_fields
-from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.records import write_files
 from scdpo.pipeline.results import read_log
 from scdpo.pipeline.rounds import Round, named
 from scdpo.pipeline.run_directory import FREE, RunDirectory
@@ -22,8 +22,7 @@ from scdpo.problems.problem import Problem
 from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
 from scdpo.report.comparison_tables import TABLES, comparison_tables
-from scdpo.report.latex import latex
-from scdpo.report.markdown import markdown
+from scdpo.report.exports import table_names, table_texts
 
 SEEDS = ("run.seed", "problems.seed")
 
@@ -156,10 +155,5 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         "compare.html": html_page(comparison),
         "accuracy.svg": accuracy_figure(comparison).standalone(),
     }
-    for table in comparison_tables(comparison):
-        texts |= {f"tables/{table.name}.md": markdown(table), f"tables/{table.name}.tex": latex(table)}
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    for name in {f"tables/{table}.{form}" for table in TABLES for form in ("md", "tex")} - texts.keys():
-        (folder / name).unlink(missing_ok=True)
-    for name, text in texts.items():
-        write_whole(folder / name, text)
+    texts |= table_texts(comparison_tables(comparison))
+    write_files(folder, texts, table_names(TABLES))

@@ -101,3 +101,16 @@ def write_whole(path: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_files(folder: Path, texts: Mapping[str, str], known: Iterable[str]) -> list[Path]:
+    """Write texts by their names in `folder`, each whole, and remove those of the `known` names that there are no more.
+
+    Returns what was written. Files of other names stay.
+    """
+    for name in set(known) - texts.keys():
+        (folder / name).unlink(missing_ok=True)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, text)
+    return [folder / name for name in texts]

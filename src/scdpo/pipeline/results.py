@@ -13,14 +13,14 @@ from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.grading.grade import is_preferred
-from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.records import write_files, write_whole
 from scdpo.pipeline.results_json import results_json
 from scdpo.pipeline.rounds import MODELS, Round, named
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.studies import read_credited, read_temperatures
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
-from scdpo.report.exports import export
+from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, TreeView, headline
@@ -199,7 +199,7 @@ def write_report(run: RunDirectory) -> str:
     write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))
-    export(result, run.path)
+    write_files(run.path, exports(result), export_names())
     run.update_manifest(counts=counts(result))
     places = [
         f"The page: {run.path / 'report.html'}",

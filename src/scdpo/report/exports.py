@@ -1,31 +1,36 @@
-"""The report as files for a paper: figures/NAME.svg, tables/NAME.md and tables/NAME.tex. Knows the files' names and places."""
+"""The report as files for a paper: figures/NAME.svg, tables/NAME.md and tables/NAME.tex. Knows their names; writes nothing."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 
 from scdpo.report.figures import all_figures
 from scdpo.report.latex import latex
 from scdpo.report.markdown import markdown
 from scdpo.report.result import Result
 from scdpo.report.sections import FIGURES, TABLES
+from scdpo.report.table import Table
 from scdpo.report.tables import all_tables
 
+FORMS = {"md": markdown, "tex": latex}
 
-def export(result: Result, folder: Path) -> list[Path]:
-    """Write the figures and tables of a result into a run's folder, and remove those of an earlier report that it has no more.
 
-    Returns what was written. Files of other names stay.
-    """
-    texts = {folder / "figures" / f"{figure.name}.svg": figure.standalone() for figure in all_figures(result)}
-    for table in all_tables(result):
-        texts[folder / "tables" / f"{table.name}.md"] = markdown(table)
-        texts[folder / "tables" / f"{table.name}.tex"] = latex(table)
-    known = {folder / "figures" / f"{name}.svg" for name in FIGURES}
-    known |= {folder / "tables" / f"{name}.{form}" for name in TABLES for form in ("md", "tex")}
-    for path in known - texts.keys():
-        path.unlink(missing_ok=True)
-    for path, text in texts.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return list(texts)
+def exports(result: Result) -> dict[str, str]:
+    """File name -> its text, of a result's figures and tables."""
+    texts = {f"figures/{figure.name}.svg": figure.standalone() for figure in all_figures(result)}
+    return texts | table_texts(all_tables(result))
+
+
+def export_names() -> list[str]:
+    """The files of all figures and tables that any report can have."""
+    return [*(f"figures/{name}.svg" for name in FIGURES), *table_names(TABLES)]
+
+
+def table_texts(tables: Iterable[Table]) -> dict[str, str]:
+    """File name -> its text, of tables as Markdown and LaTeX."""
+    return {f"tables/{table.name}.{form}": write(table) for table in tables for form, write in FORMS.items()}
+
+
+def table_names(tables: Iterable[str]) -> list[str]:
+    """The files of tables by their names."""
+    return [f"tables/{name}.{form}" for name in tables for form in FORMS]
