@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.problems.stories import stories
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.solution import Solution, Step
@@ -19,6 +20,9 @@ from scdpo.solutions.verdict import Verdict
 from scdpo.training.scratch import make_model, make_tokenizer
 from scdpo.training.settings import ModelSettings
 
+FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
+"""What localisation tells of a score."""
+GREEDY = TemperatureRamp.constant(0.0)
 CORRECT, WRONG = Verdict("correct", "7"), Verdict("wrong", "8", "another answer")
 
 

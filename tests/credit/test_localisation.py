@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scdpo.credit.localisation import FIGURES, auroc, compared, localisation
+from scdpo.credit.localisation import auroc, compared, localisation
 from scdpo.credit.processbench import first_below, processbench
 from scdpo.credit.record import CreditedSolution
+from tests.conftest import FIGURES
 
 
 def credited(steps, wrong, question="q", name="s", **more):

@@ -7,10 +7,11 @@ import torch
 
 from scdpo.engines.interface import Generate
 from scdpo.engines.scripted import ScriptedEngine
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine
 from scdpo.errors import ModelError
 from scdpo.sampling.driver import run_all
+from tests.conftest import GREEDY
 
 END, STEP_END = 2, 6
 PAPER = TemperatureRamp(1.1, 0.05, 1.4)

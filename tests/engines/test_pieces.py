@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from scdpo.engines.interface import Generate
 from scdpo.engines.pieces import Answer, Landmarks, Piece, Progress
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.solutions.step_count import steps_before
+from tests.conftest import GREEDY
 from tests.engines.stand_in import END, MARKS, STEP_END, STEP_END_TOO, STOP, log_prob, speak, whole
 
 PAPER = TemperatureRamp(1.1, 0.05, 1.4)

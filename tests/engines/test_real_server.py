@@ -18,10 +18,11 @@ from scdpo.engines.interface import Generate
 from scdpo.engines.pieces import Landmarks
 from scdpo.engines.server_engine import ServerEngine
 from scdpo.engines.settings import ServerSettings
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.step_count import steps_before
 from scdpo.training.model_files import load_model, load_tokenizer, save_model
+from tests.conftest import GREEDY
 from tests.engines.test_engines import run
 
 pytestmark = pytest.mark.server

@@ -15,12 +15,13 @@ from scdpo.engines.pieces import Landmarks, Progress
 from scdpo.engines.scripted import ScriptedEngine
 from scdpo.engines.server_engine import ServerEngine
 from scdpo.engines.settings import EngineSettings, ServerSettings
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.errors import ModelError, RecipeError
 from scdpo.pipeline.engine import open_engine
 from scdpo.pipeline.recipe import load_recipe
 from scdpo.sampling.continuation import SamplingRules, continue_solution
 from scdpo.sampling.driver import run_all
+from tests.conftest import GREEDY
 from tests.engines.stand_in import END, MARKS, StandIn, whole
 from tests.engines.test_engines import run
 

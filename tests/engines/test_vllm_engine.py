@@ -7,10 +7,11 @@ import pytest
 from scdpo.engines.interface import Generate
 from scdpo.engines.pieces import Landmarks
 from scdpo.engines.settings import VllmSettings
-from scdpo.engines.temperature import GREEDY, TemperatureRamp
+from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine
 from scdpo.pipeline.engine import open_engine
 from scdpo.sampling.driver import run_all
+from tests.conftest import GREEDY
 
 pytestmark = [
     pytest.mark.vllm,

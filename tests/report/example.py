@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from scdpo.credit.localisation import FIGURES, Localisation
+from scdpo.credit.localisation import Localisation
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.evaluation.temperature import TemperaturePoint
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures
+from tests.conftest import FIGURES
 
 N = 400
 HOSTILE = "no answer & <b>\"\x00 $x_1^2$ # 5% {~} \\end{table} | ``quoted''"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdpo.engines.interface import Completion, Generate
-from scdpo.engines.temperature import GREEDY
 from scdpo.sampling.driver import Attempt, Attempts, Execute, run_all
 from scdpo.sandbox.output import Output
+from tests.conftest import GREEDY
 
 
 class SlowEngine:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 from scdpo.credit.record import CreditedSolution
+from scdpo.credit.scoring import spans_of
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.problems.problem import Problem
@@ -103,10 +104,7 @@ def made_credit(number: int, problem: Problem) -> CreditedSolution:
     wrong = draw.randrange(len(right) - 1)
     texts = gone_wrong(right, wrong)
     pieces = [(place, found.group()) for place, text in enumerate(texts) for found in TOKEN.finditer(text)]
-    stops = [0]
-    for _, piece in pieces:
-        stops.append(stops[-1] + len(piece))
-    ends = [sum(map(len, texts[: place + 1])) for place in range(len(texts))]
+    spans = spans_of(len(piece) for _, piece in pieces)
 
     def rewards(blame: float) -> tuple[float, ...]:
         guilty = [place == wrong and piece.strip().isdigit() for place, piece in pieces]
@@ -116,9 +114,9 @@ def made_credit(number: int, problem: Problem) -> CreditedSolution:
         name=f"made-{number:05}",
         question=problem.question,
         text="".join(texts),
-        steps=tuple(zip([0, *ends[:-1]], ends, strict=True)),
+        steps=spans_of(map(len, texts)),
         ids=(*(sum(map(ord, piece)) % 1000 for _, piece in pieces), 2),
-        spans=(*pairwise(stops), (stops[-1], stops[-1])),
+        spans=(*spans, (spans[-1][1], spans[-1][1])),
         step_of=(*(place for place, _ in pieces), len(texts) - 1),
         values={
             "sft-log-prob": tuple(-draw.expovariate(4) for _ in range(len(pieces) + 1)),

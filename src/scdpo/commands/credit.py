@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scdpo.commands.credit_view import print_solutions
+from scdpo.commands.credit_view import print_solution
 from scdpo.commands.files import written
 from scdpo.credit.given import GivenSolution, read_given
 from scdpo.credit.localisation import localisation
@@ -117,7 +116,8 @@ def show(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Co
             write(json.dumps(solution.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
     different = list({(solution.question, solution.text): solution for solution in credited}.values())
     most = max(0, wishes.most)
-    print_solutions(different[:most], wishes.models, console)
+    for solution in different[:most]:
+        print_solution(solution, wishes.models, console)
     if len(different) > most:
         console.print(f"{len(different) - most:,} more solutions; --most N shows more")
     if credited and most:
@@ -157,7 +157,7 @@ def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> l
     for problem in chain(*splits):  # an id may be in both, for another problem
         known.setdefault(problem.id, problem)
         known.setdefault(problem.question, problem)
-    between = {"blocks": "", "fences": "\n"}.get(codec.format, "\n" if codec.format == "lines" else "\n\n")
+    between = {"blocks": "", "fences": "\n", "lines": "\n"}.get(codec.format, "\n\n")
     given: list[GivenSolution] = []
     left_out: dict[str, list[str]] = {}
     for record in read_records(file, PUBLISHED["jsonl"]):
@@ -213,9 +213,7 @@ def find_models(run: RunDirectory, wishes: CreditWishes) -> tuple[dict[str, Path
 
 def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
     """The log-probs of all rows under each model, one model in memory at a time."""
-    import torch
-
-    from scdpo.training.model_files import load_model
+    from scdpo.pipeline.tasks import load_scorer
 
     found: dict[str, list[LogProbs]] = {}
     columns = (
@@ -228,14 +226,11 @@ def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], 
         bar = progress.add_task("models", total=len(folders) * len(rows))
         for number, (name, folder) in enumerate(folders.items()):
             progress.update(bar, description=f"{name} ({number + 1} of {len(folders)})")
-            model = load_model(folder, trust_remote_code=run.recipe.model.trust_remote_code)
-            model = model.to("cuda" if torch.cuda.is_available() else "cpu")
             before = number * len(rows)
 
             def report(done: int, total: int, before: int = before) -> None:
                 progress.update(bar, completed=before + done)
 
-            found[name] = token_scores(model, rows, run.recipe.training.tokens_per_micro_batch, report)
-            del model
-            gc.collect()
+            budget = run.recipe.training.tokens_per_micro_batch
+            found[name] = token_scores(load_scorer(run.path, folder), rows, budget, report)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -18,12 +18,6 @@ WIDTH = 34
 """Columns of the terminal that a score gets at least."""
 FAINT = 0.04
 """Below this share of the strongest value a token stays plain."""
-
-
-def print_solutions(solutions: Iterable[CreditedSolution], scores: Sequence[str], console: Console) -> None:
-    """One table a solution: a row a step, for each score the coloured tokens and their sum."""
-    for solution in solutions:
-        print_solution(solution, scores, console)
 
 
 def print_solution(solution: CreditedSolution, scores: Sequence[str], console: Console) -> None:

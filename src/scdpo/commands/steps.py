@@ -11,12 +11,13 @@ from rich.text import Text
 
 from scdpo.errors import ProblemError
 from scdpo.jsonlines import read_json_lines
+from scdpo.problems.jsonl import SOLUTION_FIELDS
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.splitting import StepFormat, cut_windows, detect_format, step_kind
 from scdpo.solutions.verdict import Verdict
 
-SOLUTION_FIELDS = ("solution", "response", "completion", "prediction", "output", "text", "answer")
+FIELDS = (*SOLUTION_FIELDS, "answer")
 COLOURS = {"text": "cyan", "code": "magenta", "answer": "green"}
 
 
@@ -50,10 +51,10 @@ def read_solutions(path: str, field: str | None, line: int | None) -> Iterator[t
                 continue
             if entry.record is None:
                 raise ProblemError(f"{entry.where}: {entry.flaw}")
-            name = field or next((name for name in SOLUTION_FIELDS if isinstance(entry.record.get(name), str)), None)
+            name = field or next((name for name in FIELDS if isinstance(entry.record.get(name), str)), None)
             value = entry.record.get(name) if name else None
             if not isinstance(value, str):
-                what = f'no text in field "{field}"' if field else f"no field {', '.join(SOLUTION_FIELDS)} with a text"
+                what = f'no text in field "{field}"' if field else f"no field {', '.join(FIELDS)} with a text"
                 raise ProblemError(f"{entry.where}: {what}; name the field with the solution with --field")
             found = True
             yield entry.where, value

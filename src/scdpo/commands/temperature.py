@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from scdpo.pipeline.records import write_whole
+from scdpo.pipeline.records import write_files
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.studies import read_temperatures
 from scdpo.report.figures import temperature_figure
@@ -17,7 +17,6 @@ def show_temperatures(run: RunDirectory, console: Console) -> None:
     studied, split = read_temperatures(run), run.recipe.evaluation.split
     for table in temperature_tables(studied, split):
         console.print(f"\n{markdown(table)}", markup=False, end="")
-    file = run.path / "figures" / "temperature.svg"
-    file.parent.mkdir(exist_ok=True)
-    write_whole(file, temperature_figure(studied, split).standalone())
+    figure = temperature_figure(studied, split)
+    (file,) = write_files(run.path, {f"figures/{figure.name}.svg": figure.standalone()}, ())
     console.print(f"\nThe figure: {file}", markup=False)

@@ -14,7 +14,7 @@ from scdpo.credit.scoring import LogProbs, credit_row, spans_of
 from scdpo.credit.solutions import credited_solution
 from scdpo.errors import ModelError, ProblemError
 from scdpo.grading.grade import grade
-from scdpo.problems.jsonl import as_text
+from scdpo.problems.jsonl import SOLUTION_FIELDS, as_text
 from scdpo.problems.problem import Problem
 from scdpo.solutions.rendering import TreeRow
 from scdpo.solutions.solution import Solution
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scdpo.solutions.codec import Codec
 
 QUESTIONS = ("question", "problem", "prompt")
-SOLUTIONS = ("solution", "response", "completion", "prediction", "output", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def _text_of(record: Mapping[str, Any], steps: Any, between: str) -> tuple[str, 
     if isinstance(steps, list) and all(isinstance(step, str) for step in steps):
         parts = [*(step if step[-1:].isspace() else step + between for step in steps[:-1]), *steps[-1:]]
         return "".join(parts), spans_of(map(len, parts))
-    return next((text for name in SOLUTIONS if (text := as_text(record.get(name)))), ""), None
+    return next((text for name in SOLUTION_FIELDS if (text := as_text(record.get(name)))), ""), None
 
 
 def _label(record: Mapping[str, Any], spans: tuple[Span, ...] | None, where: str) -> int | None:

@@ -14,18 +14,16 @@ from scdpo.credit.record import COMPARED, CreditedSolution
 from scdpo.credit.resampling import Array, draw_problems, interval, share, share_interval
 from scdpo.evaluation.statistics import Estimate, mcnemar
 
-FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
-"""first_wrong_step: how often the step with the lowest sum is the first wrong one; lowest_token: how often the lowest token
-lies in it; token_auroc: of a token of the first wrong step against one before it, how often the former is lower."""
-
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
     """Over `solutions` solutions with a wrong step, of `problems` problems: figures by score, with intervals by bootstrap over
     problems.
 
-    scores: score -> figure (see FIGURES, without token_auroc where no token goes before an error) -> share; differences:
-    "B - A" -> figure -> difference on the same solutions; chance: figure -> what guessing gives.
+    Figures: first_wrong_step, how often the step with the lowest sum is the first wrong one; lowest_token, how often the lowest
+    token lies in it; token_auroc, of a token of the first wrong step against one before it, how often the former is lower, left
+    out where no token goes before an error. scores: score -> figure -> share; differences: "B - A" -> figure -> difference on
+    the same solutions; chance: figure -> what guessing gives.
     """
 
     solutions: int

@@ -37,10 +37,8 @@ def token_scores(
     import torch
 
     from scdpo.training.adapters import without_dropout
-    from scdpo.training.collator import Item
-    from scdpo.training.layouts import to_device
-    from scdpo.training.log_probs import token_log_probs
-    from scdpo.training.objectives import SftObjective
+    from scdpo.training.collator import Item, collate_trunks
+    from scdpo.training.layouts import computed
     from scdpo.training.plan import split
 
     without_dropout(model)
@@ -49,9 +47,7 @@ def token_scores(
     found: dict[int, LogProbs] = {}
     with torch.no_grad():
         for part in split(items, token_budget):
-            batch = SftObjective().collate(part)
-            tensors = {name: to_device(value, model.device) for name, value in batch.items()}
-            log_probs = token_log_probs(model, tensors)
+            log_probs = computed(model, collate_trunks(part))
             if not log_probs.isfinite().all():
                 raise ModelError("a model gives log-probs that are no numbers: its training has diverged; train it anew")
             values = iter(log_probs.tolist())

@@ -33,6 +33,3 @@ class TemperatureRamp:
     def constant(cls, temperature: float) -> TemperatureRamp:
         """The same temperature at every step; 0 is greedy decoding."""
         return cls(temperature, 0.0, temperature)
-
-
-GREEDY = TemperatureRamp.constant(0.0)

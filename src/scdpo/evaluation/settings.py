@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from scdpo.sampling.arms import Arm
 from scdpo.settings import Settings
 
 
@@ -29,7 +30,7 @@ class TemperatureSettings(Settings):
     """The most evaluation problems of it, each answered once at every temperature; 0: no study."""
     temperatures: tuple[float, ...] = tuple(tenths / 10 for tenths in range(18))
     """Where accuracy is measured; 0 is greedy."""
-    models: tuple[Literal["sft", "rft", "dpo", "dpo-data-equal", "scdpo"], ...] = ("sft",)
+    models: tuple[Literal["sft"] | Arm, ...] = ("sft",)
     """Whose accuracy."""
 
     @field_validator("temperatures")

@@ -68,7 +68,10 @@ def sample(bench: Bench, current: Round) -> str:
         bench.watcher.begin(named("sample", number), "models", [("adapters merged", 0)], 0)
         list(bench.workers.map(start_task, [(run.path, number)], 0, bench.watcher.update))
         bench.watcher.stop()
-    tasks = lambda _, first: ((run.place, number, block) for block in in_blocks(run.pair_problems, size, first))  # noqa: E731
+
+    def tasks(_: str, first: int) -> Iterator[tuple]:
+        return ((run.place, number, block) for block in in_blocks(run.pair_problems, size, first))
+
     made = run_blocks(bench, named("sample", number), "problems", {"sample": current.samples}, sample_task, tasks)
     return f"{len(run.pair_problems)} problems" if made else ALREADY_THERE
 
@@ -150,7 +153,7 @@ def temperature(bench: Bench, current: Round) -> str:
     run, files = current.run, temperature_records(current)
     for model, _ in files:
         (current.path / "temperature" / model).mkdir(parents=True, exist_ok=True)
-    count = min(run.recipe.temperature.problems, len(run.evaluation_problems))
+    count = next(iter(files.values())).count
 
     def tasks(key: tuple[str, float], first: int) -> Iterator[tuple]:
         blocks = in_blocks(islice(run.evaluation_problems, count), run.recipe.evaluation.block, first)

@@ -14,6 +14,9 @@ from scdpo.jsonlines import read_json_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import are_facts
 
+SOLUTION_FIELDS = ("solution", "response", "completion", "prediction", "output", "text")
+"""Under which names files of many origins hold a solution, the likeliest first."""
+
 
 class ProblemFile:
     """The problems of a file that `problem_lines` wrote, read anew whenever they are asked for, so that none is held.
