@@ -52,7 +52,7 @@ def read_given(
     or a question with a solution's text.
 
     find: a problem of the run by its id or question; between: what stands behind each step but the last, where steps are given
-    one by one and do not end in white space. Raises ProblemError for a record of no known form, ModelError for a text that the
+    one by one and do not end in a line end. Raises ProblemError for a record of no known form, ModelError for a text that the
     tokenizer cannot spell.
     """
     asked = next((text for name in QUESTIONS if (text := as_text(record.get(name)))), "")
@@ -81,7 +81,7 @@ def read_given(
 def _text_of(record: Mapping[str, Any], steps: Any, between: str) -> tuple[str, tuple[Span, ...] | None]:
     """The solution's text, and where its steps lie if the record cuts it."""
     if isinstance(steps, list) and all(isinstance(step, str) for step in steps):
-        parts = [*(step if step[-1:].isspace() else step + between for step in steps[:-1]), *steps[-1:]]
+        parts = [*(step if step.endswith("\n") else step + between for step in steps[:-1]), *steps[-1:]]
         return "".join(parts), spans_of(map(len, parts))
     return next((text for name in SOLUTION_FIELDS if (text := as_text(record.get(name)))), ""), None
 
