@@ -30,13 +30,11 @@ QUESTIONS = (
 @pytest.fixture(scope="module")
 def smollm(tmp_path_factory):
     """SmolLM2-135M as a plain folder, with its tokenizer and the ids that matter."""
-    from scdpo.commands.bench_training import model_path
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
 
     folder = tmp_path_factory.mktemp("smollm2") / "sft"
-    path = model_path("smollm2-135m")
-    tokenizer = load_tokenizer(path)
-    save_model(load_model(path), tokenizer, folder, "SmolLM2")
+    tokenizer = load_tokenizer("smollm2-135m")
+    save_model(load_model("smollm2-135m"), tokenizer, folder, "SmolLM2")
     step_ends = frozenset(id for id in range(len(tokenizer)) if "\n" in tokenizer.decode([id]))
     full_stops = frozenset(id for id in range(len(tokenizer)) if "." in tokenizer.decode([id]))
     return folder, tokenizer, Landmarks(frozenset({tokenizer.eos_token_id}), step_ends, full_stops, ramps=True)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from scdpo.bench.sampling import Amount, Case, Figures, Work, make_cases, measure
 from scdpo.bench.sampling_bound import bound_seconds
-from scdpo.commands.bench_training import CONTEXT, model_path
+from scdpo.commands.bench_training import CONTEXT
 from scdpo.engines.interface import Engine
 from scdpo.engines.pieces import Landmarks
 from scdpo.errors import BenchError
@@ -91,7 +91,7 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
         check_precision(bench.precision, "cpu")
     if bench.threads:
         torch.set_num_threads(bench.threads)
-    path = model_path(bench.model)
+    path = bench.model
     tokenizer = load_tokenizer(path)
     examples, problems = worked(bench)
     codec = Codec(tokenizer, shown_first(examples, prompt_template(bench.data)))

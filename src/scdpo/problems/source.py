@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from scdpo.errors import ProblemError
-from scdpo.problems.gsm_symbolic import gsm_symbolic
+from scdpo.problems.gsm_symbolic import gsm_symbolic, gsm_symbolic_with_code
 from scdpo.problems.problem import Problem
 from scdpo.problems.published import PUBLISHED, ProblemSet, read_problem
 from scdpo.problems.records import Record, read_records
@@ -22,6 +22,7 @@ GENERATORS: dict[str, Callable[[int], Iterator[tuple[Any, Problem]]]] = {
     "stories": stories,
     "stories_code": stories_with_code,
     "gsm_symbolic": gsm_symbolic,
+    "gsm_symbolic_code": gsm_symbolic_with_code,
 }
 SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 

