@@ -11,8 +11,8 @@ class ProblemSettings(Settings):
     """Where problems come from and how many each purpose gets; no problem serves two purposes."""
 
     source: str = "stories"
-    """stories, stories_code, gsm_symbolic, gsm_symbolic_code, a published set (gsm8k, math, svamp, ape210k, cmath, mgsm_zh) alone for the hub or
-    as NAME:PATH for a local copy, or the path of a JSON-lines file of your own (docs/problems.md)."""
+    """stories, stories_code, gsm_symbolic, gsm_symbolic_code, a published set (gsm8k, math, svamp, ape210k, cmath, mgsm_zh)
+    alone for the hub or as NAME:PATH for a local copy, or the path of a JSON-lines file of your own (docs/problems.md)."""
     test_source: str = ""
     """Where the test problems come from, named like source; empty: the source's own test split, else a part of it."""
     seed: int = Field(0, ge=0)

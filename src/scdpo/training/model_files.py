@@ -54,9 +54,6 @@ def _load(kind: Any, path: str | Path, **options: Any) -> Any:
         raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
     name = str(local) if local.is_dir() else str(path)
     if is_gguf(path):
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()  # one for each of its parts, among the lines of ours
         name, options = str(local.parent), options | {"gguf_file": local.name}
     try:
         return kind.from_pretrained(name, **options)
