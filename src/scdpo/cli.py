@@ -13,17 +13,13 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import ValidationError
 
 from scdpo import __version__
 from scdpo.commands.bench_options import add_bench
 from scdpo.commands.compare import add_compare
+from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
-from scdpo.sandbox.settings import SandboxSettings
-from scdpo.solutions.splitting import FORMATS
 
 STAGE_HELP = {
     "sft": "fine-tune the model that sampling and the trainings start from",
@@ -37,13 +33,13 @@ STAGE_HELP = {
 }
 # How the libraries say that the disk is full: Python and Rust, and torch.save.
 DISK_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", "unexpected pos")
-SINGLE = ("fields", "steps", "compare", "merge", "execute", "doctor", "bench")
 LAUNCHED = ("sft", "train")
 BLOCKWISE = {"sample", "fork", "evaluate", "credit", "temperature"}
 """The stages that work in blocks of problems, and can do so on a Ray cluster."""
 EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
-ALONE = ("grade", "steps", "compare", "merge", "execute", "doctor", "bench")
+ALONE = (add_fields, add_grade, add_steps, add_compare, add_merge, add_execute, add_doctor, add_bench)
+"""The commands that need no run, or only read some: each brings its options and what it does."""
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 RAY_HELP = "do the work in blocks of problems on the Ray cluster at ADDRESS (default: the one there is, or a new one here)"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
@@ -67,17 +63,10 @@ def parser() -> argparse.ArgumentParser:
             add_credit(stage)
         if name == "sft":
             stage.add_argument("--recipe", help="for a new run: a packaged recipe or a TOML file (default: quickstart)")
-    commands.add_parser("fields", help="list every recipe field with its default and meaning")
-    add_grade(commands)
-    add_steps(commands)
-    add_compare(commands)
-    add_merge(commands)
-    add_execute(commands)
-    text = "whether code can be run in isolation on this machine, layer by layer"
-    commands.add_parser("doctor", help=text, description=f"Say {text}. See docs/sandbox.md.")
-    add_bench(commands)
+    for add in ALONE:
+        add(commands)
     for name, command in commands.choices.items():
-        if name not in SINGLE:
+        if name == "run" or name in STAGE_HELP:
             command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
         if name == "run" or name in EXECUTING:
             command.add_argument("--unsafe-no-isolation", action="store_true", help=UNSAFE_HELP)
@@ -99,59 +88,6 @@ def add_credit(credit: argparse.ArgumentParser) -> None:
     credit.add_argument("--most", type=int, metavar="N", default=3, help="the most solutions to print (default: 3)")
     text = "ProcessBench's task: name the first step below this sum (default: the best of the other half of the problems)"
     credit.add_argument("--threshold", type=float, metavar="NATS", help=text)
-
-
-def add_grade(commands: Any) -> None:
-    text = "grade the answers in a JSON-lines file: correct, wrong or undecided, each with the rule and the reason"
-    grade = commands.add_parser("grade", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/grading.md.")
-    grade.add_argument("file", help="JSON lines with a gold answer and a prediction each")
-    grade.add_argument("--out", metavar="FILE", help="write each line back with verdict, extracted, rule and reason")
-    grade.add_argument("--gold", metavar="FIELD", default="gold", help="the field of the gold answer (default: gold)")
-    grade.add_argument("--prediction", metavar="FIELD", default="prediction", help="of the prediction (default: prediction)")
-    grade.add_argument("--full-text", action="store_true", help="the prediction is a whole solution, not only its answer")
-    grade.add_argument("--keep-going", action="store_true", help="name lines that cannot be graded, and grade the rest")
-
-
-def add_steps(commands: Any) -> None:
-    text = "show solutions with their steps, the kinds of these, and where they may be forked"
-    steps = commands.add_parser("steps", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/steps.md.")
-    steps.add_argument("file", help="a text file with one solution, or a .jsonl file with one a line")
-    steps.add_argument(
-        "--format", choices=("auto", *FORMATS), default="auto", help="how to cut (default: by what the text shows)"
-    )
-    steps.add_argument("--field", help="the field of a .jsonl file that holds the solution (default: the first likely one)")
-    steps.add_argument("--line", type=int, metavar="N", help="only the solution on line N of a .jsonl file")
-    steps.add_argument("--most", type=int, metavar="N", default=10, help="the most solutions to show (default: 10)")
-    steps.add_argument("--tokenizer", metavar="MODEL", help="a model's folder or hub name: forks as its tokens allow them")
-
-
-def add_merge(commands: Any) -> None:
-    text = "add LoRA adapters into their base model, as one plain model"
-    merge = commands.add_parser("merge", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
-    merge.add_argument("adapter", help="a folder with adapters, as models/scdpo of a run with training.lora.rank")
-    merge.add_argument("--out", metavar="DIR", required=True, help="where the merged model goes; a new folder")
-    merge.add_argument("--base", metavar="MODEL", help="folder or hub name of the base (default: as recorded)")
-    merge.add_argument("--trust-remote-code", action="store_true", help="run the modelling code that comes with the base")
-
-
-def add_execute(commands: Any) -> None:
-    text = "run the code blocks in a JSON-lines file, each line's in an isolated session of its own"
-    run = commands.add_parser("execute", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/sandbox.md.")
-    run.add_argument("file", help='JSON lines with "id" and "blocks", a list of Python texts')
-    run.add_argument("--out", metavar="FILE", help="where the outputs go (default: standard output)")
-    for name, field in SandboxSettings.model_fields.items():
-        kind: Any = field.annotation
-        shown = "none" if field.default == () else field.default
-        options: dict[str, Any] = {"default": field.default, "help": f"{field.description} (default: {shown})"}
-        if kind is bool:
-            options |= {"action": "store_true", "help": field.description}
-        elif kind in (int, float):
-            options |= {"type": kind, "metavar": "N"}
-        elif choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
-            options["choices"] = choices
-        else:
-            options |= {"nargs": "+", "metavar": "NAME"}
-        run.add_argument(f"--{name.replace('_', '-')}", **options)
 
 
 def take_overrides(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -188,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides, others = take_overrides(words)
         known, unknown = parser().parse_known_args(others)
-        alone = known.command in ALONE
+        alone = "act" in known
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")
@@ -222,21 +158,14 @@ def user_message(error: BaseException) -> str | None:
 def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     """Carry a parsed command out."""
     quiet_libraries()
-    if known.command == "fields":
-        from scdpo.pipeline.recipe import described_fields
-
-        for path, default, text in described_fields():
-            print(f"{path} = {default!r}\n    {text}")
-        return 0
-
     from rich.console import Console
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and known.command not in LAUNCHED:
         raise RunError(f"scdpo {known.command} is for one process; accelerate launch is for: {', '.join(LAUNCHED)}")
     console = Console(highlight=False, soft_wrap=True, quiet=rank > 0)
-    if known.command in ALONE:
-        run_alone(known, console)
+    if "act" in known:
+        known.act(known, console)
         return 0
 
     from scdpo.pipeline.isolation import sandbox_layers
@@ -296,73 +225,6 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
         show_temperatures(run, console)
     return 0
-
-
-def run_alone(known: argparse.Namespace, console: Any) -> None:
-    """The commands that need no run directory."""
-    if known.command == "grade":
-        from scdpo.commands.grade import grade_file
-        from scdpo.grading.files import LineGrader
-
-        grader = LineGrader(known.gold, known.prediction, known.full_text)
-        grade_file(known.file, known.out, grader, known.workers or os.cpu_count() or 1, known.keep_going, console)
-    elif known.command == "steps":
-        from scdpo.commands.steps import show_steps
-
-        show_steps(known.file, known.format, known.field, known.line, known.tokenizer, known.most, console)
-    elif known.command == "compare":
-        from scdpo.commands.compare import compare
-
-        compare(known.runs, known.out, known.json, console)
-    elif known.command == "merge":
-        from scdpo.commands.merge import merge_adapter
-
-        merge_adapter(known.adapter, known.out, known.base, known.trust_remote_code, console)
-    elif known.command == "execute":
-        from scdpo.commands.execute import execute_file
-
-        chosen = {name: getattr(known, name) for name in SandboxSettings.model_fields}
-        execute_file(known.file, known.out, settings_of(chosen), console)
-    elif known.command == "doctor":
-        from scdpo.commands.doctor import doctor
-
-        doctor(console)
-    elif known.part == "sandbox":
-        from scdpo.commands.bench_sandbox import bench_sandbox
-
-        bench_sandbox(known.sessions, known.kernels, known.json, console)
-    elif known.part == "sampling":
-        from scdpo.commands.bench_sampling import SamplingBench, bench_sampling
-
-        chosen = {field.name: getattr(known, field.name) for field in fields(SamplingBench)}
-        bench_sampling(SamplingBench(**chosen), known.json, console)
-    elif known.part == "growth":
-        from scdpo.commands.bench_growth import bench_growth
-
-        bench_growth(known.run, known.problems, known.most_workers, known.block, known.svg, known.json, console)
-    elif known.part == "page":
-        from scdpo.commands.bench_page import bench_page
-
-        bench_page(known.trees, known.tries, known.json, console)
-    elif known.part == "grading":
-        from scdpo.commands.bench import bench_grading
-
-        bench_grading(known.file, known.json, console)
-    else:
-        from scdpo.commands.bench_training import TrainingBench, bench_training
-
-        bench = TrainingBench(**{field.name: getattr(known, field.name) for field in fields(TrainingBench)})
-        bench_training(bench, known.json, console)
-
-
-def settings_of(chosen: dict[str, Any]) -> SandboxSettings:
-    """The sandbox's settings as typed. Raises RecipeError for a value out of bounds."""
-    try:
-        return SandboxSettings(**chosen)
-    except ValidationError as error:
-        found = error.errors()[0]
-        option = str(found["loc"][0]).replace("_", "-")
-        raise RecipeError(f"--{option}: {found['msg'][0].lower()}{found['msg'][1:]}, but it is {found['input']!r}") from error
 
 
 def quiet_libraries() -> None:

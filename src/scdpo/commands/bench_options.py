@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import fields
 from typing import Any
 
 SMOLLM2 = "smollm2-135m"
@@ -15,11 +17,13 @@ def add_bench(commands: Any) -> None:
     grading = parts.add_parser("grading", help=text, description=f"{text[0].upper()}{text[1:]}.")
     grading.add_argument("--file", help="JSON lines with gold and prediction (whole texts) instead of the made ones")
     grading.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    grading.set_defaults(act=act_grading)
     text = "sessions a second and their memory, against jupyter_client with ipykernel"
     sandbox = parts.add_parser("sandbox", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/sandbox.md.")
     sandbox.add_argument("--sessions", type=int, default=300, metavar="N", help="of ours (default: 300)")
     sandbox.add_argument("--kernels", type=int, default=5, metavar="N", help="sessions of the peer (default: 5)")
     sandbox.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    sandbox.set_defaults(act=act_sandbox)
     add_bench_sampling(parts)
     add_bench_growth(parts)
     text = "seconds until the report page of many trees can be used, in a headless Chromium"
@@ -27,6 +31,7 @@ def add_bench(commands: Any) -> None:
     page.add_argument("--trees", type=int, default=10_000, metavar="N", help="of the page (default: 10,000)")
     page.add_argument("--tries", type=int, default=5, metavar="N", help="how often it is opened (default: 5)")
     page.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    page.set_defaults(act=act_page)
     text = "seconds and memory of a training step on solution trees, against TRL's DPOTrainer on the same pairs"
     training = parts.add_parser("training", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/training.md.")
     training.add_argument("--against", choices=("trl",), default="trl", help="the peer (default: trl)")
@@ -48,6 +53,7 @@ def add_bench(commands: Any) -> None:
     training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")
     training.add_argument("--threads", type=int, default=0, metavar="N", help="of each side (default: the machine's)")
     training.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    training.set_defaults(act=act_training)
 
 
 def add_bench_sampling(parts: Any) -> None:
@@ -75,6 +81,7 @@ def add_bench_sampling(parts: Any) -> None:
     bench.add_argument("--peers", nargs="+", choices=peers, default=list(peers), help="(default: all that are installed)")
     bench.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all (default: float32)")
     bench.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    bench.set_defaults(act=act_sampling)
 
 
 def add_bench_growth(parts: Any) -> None:
@@ -86,3 +93,42 @@ def add_bench_growth(parts: Any) -> None:
     growth.add_argument("--block", type=int, default=250, metavar="N", help="problems a block (default: 250)")
     growth.add_argument("--svg", metavar="FILE", help="draw the growth")
     growth.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    growth.set_defaults(act=act_growth)
+
+
+def act_grading(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench import bench_grading
+
+    bench_grading(known.file, known.json, console)
+
+
+def act_sandbox(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench_sandbox import bench_sandbox
+
+    bench_sandbox(known.sessions, known.kernels, known.json, console)
+
+
+def act_sampling(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench_sampling import SamplingBench, bench_sampling
+
+    chosen = {field.name: getattr(known, field.name) for field in fields(SamplingBench)}
+    bench_sampling(SamplingBench(**chosen), known.json, console)
+
+
+def act_growth(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench_growth import bench_growth
+
+    bench_growth(known.run, known.problems, known.most_workers, known.block, known.svg, known.json, console)
+
+
+def act_page(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench_page import bench_page
+
+    bench_page(known.trees, known.tries, known.json, console)
+
+
+def act_training(known: argparse.Namespace, console: Any) -> None:
+    from scdpo.commands.bench_training import TrainingBench, bench_training
+
+    chosen = {field.name: getattr(known, field.name) for field in fields(TrainingBench)}
+    bench_training(TrainingBench(**chosen), known.json, console)

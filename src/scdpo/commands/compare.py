@@ -18,6 +18,7 @@ def add_compare(commands: Any) -> None:
     )
     command.add_argument("--out", metavar="DIR", help="write compare.html, .md and .json, tables and a figure to this folder")
     command.add_argument("--json", metavar="FILE", help="write the numbers to this file")
+    command.set_defaults(act=lambda known, console: compare(known.runs, known.out, known.json, console))
 
 
 def compare(runs: Sequence[str], out: str | None, json_file: str | None, console: Console) -> None:

@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
 from scdpo.errors import RunError
+from scdpo.training.memory import give_back_memory
 
 Report = Callable[[int, int, int], None]
 """Called with (task, done, total)."""
@@ -65,7 +67,7 @@ class Workers:
         tasks = chain(first, tasks)
         if at_once <= 1 or len(first) <= 1:
             for index, task in enumerate(tasks):
-                yield function(*task, report=lambda done, total, index=index: report(index, done, total))
+                yield _run(function, task, partial(report, index))
             return
         pool = self._start(report)
         window: deque[Future] = deque()
@@ -115,4 +117,12 @@ def _leave_with(parent: Any) -> None:
 
 
 def _call(function: Callable[..., Any], task: tuple, index: int) -> Any:
-    return function(*task, report=lambda done, total: _events.put((index, done, total)))
+    return _run(function, task, lambda done, total: _events.put((index, done, total)))
+
+
+def _run(function: Callable[..., Any], task: tuple, report: Callable[[int, int], None]) -> Any:
+    """One task; a training's memory is given back behind it, for what runs beside this process."""
+    try:
+        return function(*task, report=report)
+    finally:
+        give_back_memory()

@@ -7,20 +7,41 @@ tenth of a training step's time (docs/training.md).
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+from typing import Any
 
 # mallopt(3): which blocks are given back when freed, and how much free memory at the heap's end.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
 
 
+_keeping = False
+
+
 def keep_freed_memory() -> None:
     """From here on this process keeps what it frees. Without glibc nothing changes."""
+    global _keeping
+    if library := _glibc():
+        library.mallopt(MMAP_THRESHOLD, 2**30)
+        library.mallopt(TRIM_THRESHOLD, LARGEST)
+        _keeping = True
+
+
+def give_back_memory() -> None:
+    """Give what this process has kept back to the system: after a training, others need it."""
+    library = _glibc() if _keeping else None
+    if library:
+        gc.collect()  # a trainer and its model hold each other
+        library.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    """The C library, where it is glibc."""
     if sys.platform != "linux":
-        return
+        return None
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        library = ctypes.CDLL("libc.so.6")
+        return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError):
-        return
-    mallopt(MMAP_THRESHOLD, 2**30)
-    mallopt(TRIM_THRESHOLD, LARGEST)
+        return None
