@@ -36,3 +36,7 @@ class BenchError(ScdpoError):
 
 class SandboxError(ScdpoError):
     """A sandbox that does not start, or would not hold what runs in it."""
+
+
+class ExchangeError(ScdpoError):
+    """A file of another tool that cannot be read as pairs, or trees that cannot be written as asked."""

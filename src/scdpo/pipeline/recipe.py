@@ -21,6 +21,7 @@ from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings, TemperatureSettings
 from scdpo.pipeline.ray_settings import RaySettings
 from scdpo.problems.settings import ProblemSettings
+from scdpo.sampling.arms import ARMS, Arm
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sandbox.settings import SandboxSettings
 from scdpo.settings import Settings
@@ -39,6 +40,8 @@ class RunSettings(Settings):
     """How often to sample, fork and train: each round after the first goes on from the scdpo model of the one before."""
     reference: Literal["moved", "kept"] = "moved"
     """The reference of later rounds. moved: the model that the round starts from; kept: the SFT model."""
+    arms: tuple[Arm, ...] = ARMS
+    """What is trained in the first round; without some of them the comparisons with these are left out. Always with scdpo."""
 
 
 class PromptSettings(Settings):
@@ -140,6 +143,18 @@ def find_misfit(recipe: Recipe) -> str | None:
         return (
             f'engine.kind = "server" knows models by name, and each of the {recipe.run.rounds} rounds has another "scdpo"; '
             "set another engine.kind, or run.rounds = 1"
+        )
+    if "scdpo" not in recipe.run.arms:
+        return 'run.arms has no "scdpo", which every run trains; add it'
+    untrained = set(recipe.temperature.models) - {"sft", *recipe.run.arms}
+    if recipe.temperature.problems and untrained:
+        return f"temperature.models has {', '.join(sorted(untrained))}, not in run.arms; change one of them"
+    if recipe.sampling.trees and recipe.run.rounds > 1:
+        return f"run.rounds is {recipe.run.rounds}: later rounds sample, and sampling.trees gives the pairs; set it to 1"
+    if recipe.sampling.trees and "dpo-data-equal" in recipe.run.arms:
+        return (
+            'run.arms has "dpo-data-equal", which needs sampled solutions, and sampling.trees gives only pairs; '
+            'set run.arms = ["dpo", "scdpo"], with "rft" where the chosen solutions are whole'
         )
     if not model.path and model.width % (2 * model.heads):
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"

@@ -15,7 +15,7 @@ from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_files, write_whole
 from scdpo.pipeline.results_json import results_json
-from scdpo.pipeline.rounds import MODELS, Round, named
+from scdpo.pipeline.rounds import Round, named
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.studies import read_credited, read_temperatures
 from scdpo.problems.problem import Problem
@@ -24,7 +24,7 @@ from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, TreeView, headline
-from scdpo.sampling.arms import ARMS, arm_trees, count_pairs
+from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
 from scdpo.solutions.code_format import FORMATS, CodeFormat, Piece
@@ -39,7 +39,7 @@ def collect(run: RunDirectory) -> Result:
     """The figures of a finished run. Pure reading."""
     problems = run.evaluation_problems
     first, *later = run.rounds
-    answers = {name: read_answers(first, name) for name in MODELS}
+    answers = {name: read_answers(first, name) for name in first.models}
     right = {name: outcomes(solutions) for name, solutions in answers.items()}
     manifest = run.manifest()
     samples, forked = first.read_samples(), first.read_trees()
@@ -52,10 +52,10 @@ def collect(run: RunDirectory) -> Result:
         name=run.path.name,
         split=run.recipe.evaluation.split,
         accuracy={name: wilson(sum(each), len(each)) for name, each in right.items()},
-        differences={f"{second} - {first}": paired_difference(right[first], right[second]) for first, second in DIFFERENCES},
+        differences={f"{b} - {a}": paired_difference(right[a], right[b]) for a, b in DIFFERENCES if {a, b} <= right.keys()},
         errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
-        pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in ARMS if arm != "rft"}
-        | {"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}},
+        pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in first.arms if arm != "rft"}
+        | ({"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}} if "rft" in first.arms else {}),
         sampling=sampling_figures(run, samples),
         forking=forking_figures(forked, by_id),
         stage_seconds=manifest.get("stage_seconds", {}),

@@ -22,8 +22,6 @@ from scdpo.seeds import derive_seed
 if TYPE_CHECKING:
     from scdpo.pipeline.run_directory import RunDirectory
 
-MODELS = ("sft", *ARMS)
-
 
 def named(name: str, number: int) -> str:
     """What a stage or a model of a round is called in the manifest, in times and in tables: "sample", "sample.2"."""
@@ -64,12 +62,13 @@ class Round:
     @property
     def arms(self) -> tuple[Arm, ...]:
         """What is trained: the comparison in the first round, afterwards what is iterated."""
-        return ARMS if self.is_first else ("scdpo",)
+        wanted = self.run.recipe.run.arms
+        return tuple(arm for arm in ARMS if arm in wanted) if self.is_first else ("scdpo",)
 
     @property
     def models(self) -> tuple[str, ...]:
         """What is evaluated."""
-        return MODELS if self.is_first else self.arms
+        return ("sft", *self.arms) if self.is_first else self.arms
 
     @property
     def given(self) -> Path:

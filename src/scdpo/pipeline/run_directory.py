@@ -16,6 +16,8 @@ from typing import Any
 
 from scdpo.errors import RecipeError, RunError
 from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.exchange.tree_file import tree_lines
+from scdpo.pipeline.given_trees import take_given_trees
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import Round
@@ -58,7 +60,10 @@ class RunDirectory:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
         resolved = load_recipe(recipe or "quickstart", overrides)
-        splits = make_splits(resolved.problems)
+        splits = make_splits(
+            resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
+        )
+        given = take_given_trees(resolved, splits) if resolved.sampling.trees else []
         check_splits(resolved, splits)
         if resolved.model.path:
             check_model(resolved.model.path, resolved.model.trust_remote_code)
@@ -68,6 +73,8 @@ class RunDirectory:
             (folder / "problems").mkdir(parents=True)
             for split in SPLITS:
                 write_whole(run.problem_file(split), problem_lines(splits[split]))
+            if given:
+                write_whole(run.given_trees, "".join(tree_lines(given)))
             write_whole(folder / "recipe.toml", resolved.to_toml())
         except BaseException:
             shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
@@ -141,6 +148,11 @@ class RunDirectory:
 
     def problems(self, split: Split) -> ProblemFile:
         return ProblemFile(self.problem_file(split))
+
+    @property
+    def given_trees(self) -> Path:
+        """The run's own copy of what sampling.trees named."""
+        return self.path / "problems" / "trees.jsonl"
 
     @cached_property
     def pair_problems(self) -> ProblemFile:

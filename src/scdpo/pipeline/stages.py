@@ -12,6 +12,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from scdpo.errors import RunError
+from scdpo.exchange.tree_file import read_tree_file
 from scdpo.pipeline.manifest import describe_machine
 from scdpo.pipeline.progress import Watcher
 from scdpo.pipeline.ray_workers import RayWorkers
@@ -21,6 +22,7 @@ from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.tasks import (
     answer_task,
     fork_task,
+    given_task,
     reference_task,
     sample_task,
     sampled_task,
@@ -28,6 +30,7 @@ from scdpo.pipeline.tasks import (
     sft_task,
     start_task,
     train_task,
+    unsampled_task,
 )
 from scdpo.pipeline.turns import is_owed, lacking, temperature_records
 from scdpo.pipeline.workers import CORES, Workers
@@ -72,8 +75,10 @@ def sample(bench: Bench, current: Round) -> str:
     def tasks(_: str, first: int) -> Iterator[tuple]:
         return ((run.place, number, block) for block in in_blocks(run.pair_problems, size, first))
 
-    made = run_blocks(bench, named("sample", number), "problems", {"sample": current.samples}, sample_task, tasks)
-    return f"{len(run.pair_problems)} problems" if made else ALREADY_THERE
+    function = unsampled_task if run.recipe.sampling.trees else sample_task
+    made = run_blocks(bench, named("sample", number), "problems", {"sample": current.samples}, function, tasks)
+    what = "nothing sampled, the trees are given" if run.recipe.sampling.trees else f"{len(run.pair_problems)} problems"
+    return what if made else ALREADY_THERE
 
 
 def fork(bench: Bench, current: Round) -> str:
@@ -85,8 +90,14 @@ def fork(bench: Bench, current: Round) -> str:
         blocks = (in_blocks(records, size, first) for records in (run.pair_problems, current.samples))
         return ((run.place, number, *block) for block in zip(*blocks, strict=True))
 
-    made = run_blocks(bench, named("fork", number), "problems", {"fork": current.trees}, fork_task, tasks)
-    return f"{len(run.pair_problems)} problems" if made else ALREADY_THERE
+    def given(_: str, first: int) -> Iterator[tuple]:
+        return ((run.place, number, block) for block in in_blocks(read_tree_file(run.given_trees), size, first))
+
+    is_given = bool(run.recipe.sampling.trees)
+    function, work = (given_task, given) if is_given else (fork_task, tasks)
+    made = run_blocks(bench, named("fork", number), "problems", {"fork": current.trees}, function, work)
+    what = "trees as given" if is_given else "problems"
+    return f"{len(run.pair_problems)} {what}" if made else ALREADY_THERE
 
 
 def train(bench: Bench, current: Round) -> str:

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from scdpo.credit.scoring import credit_row, token_scores
 from scdpo.credit.solutions import wrong_solutions
 from scdpo.engines.interface import Engine
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, RunError
+from scdpo.exchange.tree_file import AskedTree
 from scdpo.marks import MARKS
 from scdpo.pipeline.engine import open_engine
 from scdpo.pipeline.rounds import Round
@@ -29,7 +30,7 @@ from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, all_trees, arm_trees
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.sampling.policies import ProblemSamples
-from scdpo.sampling.stages import answer_block, fork_block, sample_block
+from scdpo.sampling.stages import ForkedProblem, answer_block, fork_block, sample_block
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.seeds import derive_seed
 from scdpo.solutions.codec import Codec
@@ -152,6 +153,26 @@ def fork_task(path: Path, number: int, problems: Sequence[Problem], samples: Seq
     rows, sandbox = recipe.engine.rows, load_sandbox(path)
     records = fork_block(problems, drawn, engine, rules, recipe.sampling, current.fork_settings, rows, hear, sandbox)
     return [record.to_json() for record in records]
+
+
+def unsampled_task(path: Path, number: int, problems: Sequence[Problem], report: Report) -> list[Record]:
+    """The records of one block where trees are given: nothing was sampled."""
+    return [ProblemSamples(problem.id, (), "given").to_json() for problem in problems]
+
+
+def given_task(path: Path, number: int, given: Sequence[AskedTree], report: Report) -> list[Record]:
+    """One block of given trees, as forking would have made them. Raises RunError for ids of another tokenizer."""
+    run = open_run(path)
+    codec = run_codec(run)
+    for each in given:
+        for solution in (each.tree.trunk, *map(each.tree.whole, each.tree.branches)):
+            if max(solution.ids) >= len(codec.tokenizer) or codec.spell(solution.ids).text != solution.text:
+                raise RunError(
+                    f"{each.problem.id} of sampling.trees was made into tokens by another tokenizer than the run's; import it "
+                    f"again with --tokenizer {run.round(1).model('sft')}, for a new run"
+                )
+    report(len(given), len(given))
+    return [ForkedProblem(each.problem.id, each.tree).to_json() for each in given]
 
 
 def answer_task(path: Path, number: int, model: str, problems: Sequence[Problem], report: Report) -> list[Record]:

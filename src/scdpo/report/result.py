@@ -139,11 +139,13 @@ def call(estimate: Estimate, second: str, first: str) -> str:
 
 def headline(result: Result) -> str:
     """One sentence on the run, and one on each later round: only what the intervals support."""
-    over_sft = result.differences["scdpo - sft"]
-    over_equal = result.differences["scdpo - dpo-data-equal"]
+    against = ("sft", next((arm for arm in ("dpo-data-equal", "dpo", "rft") if arm in result.accuracy), "sft"))
+    differences = {other: result.differences[f"scdpo - {other}"] for other in against}
     sentences = [
-        f"SCDPO against SFT: {points(over_sft)} points, {call(over_sft, 'scdpo', 'sft')}.",
-        f"SCDPO against DPO (data-equal): {points(over_equal)} points, {call(over_equal, 'scdpo', 'dpo-data-equal')}.",
+        *(
+            f"SCDPO against {label(other)}: {points(value)} points, {call(value, 'scdpo', other)}."
+            for other, value in differences.items()
+        ),
         *(
             f"Round {each.number} against the one before: {points(each.from_start)} points, {round_call(each)}."
             for each in result.rounds[1:]

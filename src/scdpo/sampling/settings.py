@@ -12,6 +12,9 @@ from scdpo.settings import Settings
 class SamplingSettings(Settings):
     """Naive samples, D_naive (paper, section 3.1)."""
 
+    trees: str = ""
+    """A file that `scdpo import` wrote: its pairs are trained on, its questions are the pair problems, whatever problems.pairs
+    is, and nothing is sampled or forked (docs/exchange.md)."""
     temperature: float = Field(1.0, gt=0)
     """Of naive samples."""
     top_p: float = Field(1.0, gt=0, le=1)

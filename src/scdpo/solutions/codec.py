@@ -132,8 +132,8 @@ class Codec:
             self.prompts[question] = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
         return self.prompts[question]
 
-    def read(self, text: str) -> tuple[Step, ...]:
-        """The steps of a worked solution, tokenized here and nowhere else.
+    def read(self, text: str, kept: Sequence[Step] = ()) -> tuple[Step, ...]:
+        """The steps of a worked solution, tokenized here and nowhere else; with `kept`, of how it goes on behind these.
 
         Raises ModelError where the tokenizer cannot spell the text exactly, and for a text that is not in the code format that
         it should be in: its outputs could not be told from what the model is to write.
@@ -143,7 +143,8 @@ class Codec:
             flaw = self.code.noise(text, len(text), len(text))
             if flaw:
                 raise ModelError(f"no solution in {self.code.name} ({flaw}): {text[:60]!r}")
-        ids: list[int] = []
+        ids = [id for step in kept for id in step.ids]
+        before = len(ids)
         outputs: list[Given] = []
         for written, given in self._turns(text):
             ids += self.follow(written) if ids else self._opening(written)
@@ -151,7 +152,7 @@ class Codec:
                 output = self.follow(given)
                 outputs.append((len(ids), len(ids) + len(output), "ok"))
                 ids += output
-        steps = self.steps(ids, outputs=outputs)
+        steps = self.steps(ids, kept=before, outputs=outputs)
         if "".join(step.text for step in steps) != text:
             raise ModelError(f"the tokenizer does not spell this text exactly: {text[:60]!r}")
         return steps

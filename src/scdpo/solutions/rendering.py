@@ -52,7 +52,8 @@ class TreeRow:
 
 
 def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs: bool = False) -> TreeRow:
-    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts.
+    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts; a trunk that
+    is cut (see Solution) says that its branches are, too.
 
     The outputs of code count only with count_outputs: the model did not write them. Where a branch says at first what its
     trunk says there, the trunk's tokens serve both: they count on both sides.
@@ -66,7 +67,7 @@ def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs
     pairs = []
     for number, branch in enumerate(tree.branches, start=1):
         fork = base + sum(len(step.ids) for step in tree.kept(branch))
-        own, own_counts = _tokens(branch.steps, "end", end_id, count_outputs)
+        own, own_counts = _tokens(branch.steps, tree.trunk.finish, end_id, count_outputs)
         trunk_rest = zip(row.ids[fork : trunk.stop], counted[fork : trunk.stop], strict=True)
         left = fork + _common(list(trunk_rest), list(zip(own, own_counts, strict=True)))
         tokens = row.add(own[left - fork :], segment=number, fork=left)

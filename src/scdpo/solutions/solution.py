@@ -12,7 +12,7 @@ from typing import Any, Literal
 from scdpo.solutions.verdict import Verdict
 
 StepKind = Literal["text", "code", "answer"]
-FinishReason = Literal["end", "length"]
+FinishReason = Literal["end", "length", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,9 @@ class Step:
 class Solution:
     """An answer a = (t_0, ..., t_m) to a question, graded.
 
-    finish: "end" where the model closed its solution, "length" where it ran out of tokens. The end-of-sequence id is not
-    among the ids: rendering adds it to solutions that ended.
+    finish: "end" where the model closed its solution, "length" where it ran out of tokens, "cut" where what is there is only
+    its beginning, as in imported pairs of single steps. The end-of-sequence id is not among the ids: rendering adds it to
+    solutions that ended.
     """
 
     steps: tuple[Step, ...]

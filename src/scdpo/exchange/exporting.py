@@ -1,0 +1,62 @@
+"""A folder with the pairs of trees as another tool reads them, and its card. Written whole or not at all.
+
+Knows trees, formats and files; knows no run (the caller gives the facts for the card).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from scdpo.errors import ExchangeError
+from scdpo.exchange.card import data_card
+from scdpo.exchange.formats import OUT_FORMATS
+from scdpo.exchange.pair import columns, pairs_of
+from scdpo.exchange.tree_file import AskedTree
+
+
+def write_export(
+    folder: Path, format: str, trees: Iterable[AskedTree], template: str, facts: Mapping[str, str], texts: Mapping[str, str]
+) -> dict[str, int]:
+    """Write every branch of the trees as a row; returns how many rows there are of each kind.
+
+    template: the prompt around {question}; facts: how the trees were made, for the card; texts: further files by name.
+    Raises ExchangeError where there is nothing to write, or something else lies in the folder.
+    """
+    form = OUT_FORMATS[format]
+    rows, kinds = [], Counter[str]()
+    for each in trees:
+        prompt = template.replace("{question}", each.problem.question)
+        for fork, pair in pairs_of(each.problem, each.tree):
+            rows.append(form.row(pair, prompt) | columns(pair, fork))
+            kinds[pair.kind] += 1
+    if not rows:
+        raise ExchangeError("these trees have no pairs, so there is nothing to export")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExchangeError(f"{folder} is not empty; name a new folder with --out")
+    partial = folder.with_name(folder.name + ".tmp")
+    data = partial / form.data_file
+    data.parent.mkdir(parents=True, exist_ok=True)
+    _write_rows(data, rows)
+    for name, make in (form.beside or {}).items():
+        (partial / name).write_text(make(form.data_file), encoding="utf-8")
+    for name, text in {**texts, "README.md": data_card(form, folder.name, dict(kinds), facts)}.items():
+        (partial / name).write_text(text, encoding="utf-8")
+    if folder.exists():
+        folder.rmdir()
+    partial.replace(folder)
+    return dict(kinds)
+
+
+def _write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+    if file.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+        return
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
