@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, count
 
 from scdpo.errors import ModelError
-from scdpo.exchange.pair import TextPair
+from scdpo.exchange.pair import NotImportable, TextPair
 from scdpo.exchange.tree_file import AskedTree
 from scdpo.grading.extraction import GUESSES, extract
 from scdpo.grading.grade import grade
@@ -33,13 +33,15 @@ class Growth:
     """What became of a file's records.
 
     left_out: of records that are no pair, by reason; moved: pairs whose kept steps ended inside a step, so that their fork lies
-    before it; answers: problems whose gold answer is what the chosen solution states, for want of one in the file.
+    before it; answers: problems whose gold answer is what the chosen solution states, for want of one in the file; ungraded:
+    pairs that should have been graded again, and have no gold answer or are single steps.
     """
 
     trees: list[AskedTree] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     moved: int = 0
     answers: int = 0
+    ungraded: int = 0
 
     @property
     def naive(self) -> int:
@@ -58,7 +60,7 @@ def grow(pairs: Iterable[TextPair], codec: Codec, regrade: bool = False) -> Grow
     """
     growth = Growth()
     groups: dict[Key, list[TextPair]] = {}
-    for pair in pairs:
+    for pair in map(_with_line_ends, pairs) if codec.code else pairs:
         flaw = find_flaw(pair)
         if flaw:
             growth.left_out[flaw] += 1
@@ -74,6 +76,13 @@ def grow(pairs: Iterable[TextPair], codec: Codec, regrade: bool = False) -> Grow
             used.add(asked.problem.id)
             growth.trees.append(asked)
     return growth
+
+
+def _with_line_ends(pair: TextPair) -> TextPair:
+    """A pair of solutions with code as the codec reads it, so that its places are the codec's."""
+    sides = (pair.kept, pair.chosen, pair.rejected)
+    kept, chosen, rejected = (text.replace("\r\n", "\n") for text in sides)
+    return replace(pair, kept=kept, chosen=chosen, rejected=rejected)
 
 
 def find_flaw(pair: TextPair) -> str:
@@ -95,15 +104,15 @@ def with_questions(pairs: Sequence[TextPair], template: str) -> list[TextPair]:
     shortest: dict[str, str] = {}
     for pair in pairs:
         whole = pair.question + pair.chosen
-        if not pair.kept and len(pair.question) < len(shortest.get(whole, whole)):
+        if not (pair.kept or pair.problem) and len(pair.question) < len(shortest.get(whole, whole)):
             shortest[whole] = pair.question
     before, _, behind = template.partition("{question}")
     found = []
     for pair in pairs:
-        prompt = shortest.get(pair.question + pair.chosen, pair.question)
-        if pair.kept:
+        if pair.kept or pair.problem:
             found.append(pair)
             continue
+        prompt = shortest.get(pair.question + pair.chosen, pair.question)
         kept = pair.question[len(prompt) :]
         fits = prompt.startswith(before) and prompt.endswith(behind) and len(prompt) >= len(before) + len(behind)
         question = prompt[len(before) : len(prompt) - len(behind)] if fits else prompt
@@ -114,47 +123,65 @@ def with_questions(pairs: Sequence[TextPair], template: str) -> list[TextPair]:
 def _grow_one(name: str, group: Sequence[TextPair], codec: Codec, growth: Growth, regrade: bool) -> AskedTree | None:
     """The tree of pairs that share question and chosen solution; None where none of them can be a branch."""
     first = group[0]
-    whole = first.kept + first.chosen
-    try:
-        codec.prompt(first.question)
-        steps = codec.read(whole)
-    except ModelError:
-        growth.left_out[UNREADABLE] += len(group)
-        return None
-    prose = codec.code.prose if codec.code else str
-    stated = _stated(whole)
     given = next((pair.answer for pair in group if pair.answer), "")
-    verdict = first.chosen_verdict or Verdict("correct", stated, rule=AS_IMPORTED)
-    if regrade and given and first.finish == "end":
-        verdict = grade(prose(whole), given, full_text=True)
-        if not verdict.is_correct:
-            growth.left_out[f"chosen is graded {verdict.outcome}"] += len(group)
-            return None
+    gold = given if regrade and first.finish == "end" else ""
+    growth.ungraded += len(group) if regrade and not gold else 0
+    try:
+        trunk = _trunk(first, codec, gold)
+    except NotImportable as reason:
+        growth.left_out[str(reason)] += len(group)
+        return None
     branches: dict[tuple[int, str], Branch] = {}
     for pair in group:
-        fork = fork_of(steps, pair)
-        kept = steps[:fork]
-        own = (pair.kept + pair.rejected)[sum(len(step.text) for step in kept) :]
-        if (fork, own) in branches:
-            growth.left_out["the same pair again"] += 1
-            continue
-        wrong = pair.rejected_verdict or Verdict("wrong", _stated(own), "dispreferred in the file", AS_IMPORTED)
-        if regrade and given and pair.finish == "end":
-            wrong = grade(prose(pair.kept + pair.rejected), given, full_text=True)
-            if not wrong.is_wrong:
-                growth.left_out[f"rejected is graded {wrong.outcome}"] += 1
-                continue
         try:
-            branches[fork, own] = Branch(fork, codec.read(own, kept), wrong)
-        except ModelError:
-            growth.left_out[UNREADABLE] += 1
+            branch = _branch(pair, trunk, codec, gold)
+        except NotImportable as reason:
+            growth.left_out[str(reason)] += 1
             continue
-        growth.moved += sum(len(step.text) for step in kept) < len(pair.kept.rstrip())
+        growth.left_out["the same pair again"] += (branch.fork, branch.text) in branches
+        branches.setdefault((branch.fork, branch.text), branch)
+        growth.moved += sum(len(step.text) for step in trunk.steps[: branch.fork]) < len(pair.kept.rstrip())
     if not branches:
         return None
-    growth.answers += not given and stated is not None
-    problem = Problem(name, first.question, given or stated or "")
-    return AskedTree(problem, SolutionTree(name, Solution(steps, verdict, first.finish), tuple(branches.values())))
+    answer = given or trunk.verdict.extracted or ""
+    growth.answers += bool(answer and not given)
+    return AskedTree(Problem(name, first.question, answer), SolutionTree(name, trunk, tuple(branches.values())))
+
+
+def _trunk(pair: TextPair, codec: Codec, gold: str) -> Solution:
+    """The chosen solution of a pair, graded by `gold` where that is not "". Raises NotImportable."""
+    whole = pair.kept + pair.chosen
+    try:
+        codec.prompt(pair.question)
+        steps = codec.read(whole)
+    except ModelError as error:
+        raise NotImportable(UNREADABLE) from error
+    verdict = pair.chosen_verdict or Verdict("correct", _stated(whole), rule=AS_IMPORTED)
+    if gold:
+        verdict = _graded(whole, gold, codec)
+        if not verdict.is_correct:
+            raise NotImportable(f"chosen is graded {verdict.outcome}")
+    return Solution(steps, verdict, pair.finish)
+
+
+def _branch(pair: TextPair, trunk: Solution, codec: Codec, gold: str) -> Branch:
+    """The rejected side of a pair as a branch of its trunk. Raises NotImportable."""
+    fork = fork_of(trunk.steps, pair)
+    kept, whole = trunk.steps[:fork], pair.kept + pair.rejected
+    own = whole[sum(len(step.text) for step in kept) :]
+    verdict = pair.rejected_verdict or Verdict("wrong", _stated(own), "dispreferred in the file", AS_IMPORTED)
+    if gold:
+        verdict = _graded(whole, gold, codec)
+        if not verdict.is_wrong:
+            raise NotImportable(f"rejected is graded {verdict.outcome}")
+    try:
+        return Branch(fork, codec.read(own, kept), verdict)
+    except ModelError as error:
+        raise NotImportable(UNREADABLE) from error
+
+
+def _graded(text: str, gold: str, codec: Codec) -> Verdict:
+    return grade(codec.code.prose(text) if codec.code else text, gold, full_text=True)
 
 
 def fork_of(trunk: Sequence[Step], pair: TextPair) -> int:
@@ -183,5 +210,6 @@ def import_figures(growth: Growth, records: int) -> Mapping[str, int]:
         "step-controlled pairs": growth.step_controlled,
         "forks moved to the beginning of a step": growth.moved,
         "gold answers taken from chosen": growth.answers,
+        **({"pairs not graded again": growth.ungraded} if growth.ungraded else {}),
         **{f"left out: {reason}": count for reason, count in growth.left_out.most_common()},
     }

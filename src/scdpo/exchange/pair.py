@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scdpo.marks import BLOCK_END, MESSAGE_END
 from scdpo.problems.jsonl import as_text
 from scdpo.problems.problem import Problem
 from scdpo.solutions.solution import FinishReason
@@ -45,7 +46,12 @@ class TextPair:
 
 
 def pairs_of(problem: Problem, tree: SolutionTree) -> Iterator[tuple[int, TextPair]]:
-    """(fork, pair) of every branch of a tree."""
+    """(fork, pair) of every branch of a tree.
+
+    Solutions in marked blocks end in their own mark, which is no token that other tools add; reading takes it off again.
+    """
+    in_blocks = tree.trunk.text.rstrip().endswith(BLOCK_END)
+    end = MESSAGE_END if in_blocks and tree.trunk.finish == "end" else ""
     for branch in tree.branches:
         kept = "".join(step.text for step in tree.kept(branch))
         yield (
@@ -53,8 +59,8 @@ def pairs_of(problem: Problem, tree: SolutionTree) -> Iterator[tuple[int, TextPa
             TextPair(
                 question=problem.question,
                 kept=kept,
-                chosen=tree.trunk.text[len(kept) :],
-                rejected=branch.text,
+                chosen=tree.trunk.text[len(kept) :] + end,
+                rejected=branch.text + end,
                 answer=problem.answer,
                 problem=problem.id,
                 chosen_verdict=tree.trunk.verdict,

@@ -17,13 +17,15 @@ UNKNOWN = "not given"
 """The gold answer of a pair problem for which a file has none: nothing grades by it."""
 
 
-def take_given_trees(recipe: Recipe, splits: dict[Split, list[Problem]]) -> list[AskedTree]:
-    """The trees of the file but for those whose question is evaluated; their problems become the split `pairs`.
+def take_given_trees(recipe: Recipe, splits: dict[Split, list[Problem]]) -> tuple[list[AskedTree], int]:
+    """The trees of the file but for those whose question is evaluated, and how many these are; the others' problems become the
+    split `pairs`.
 
     Raises RecipeError where an arm would have no pairs to train on.
     """
     evaluated = {problem.question for problem in (*splits["dev"], *splits["test"])}
-    trees = [each for each in read_tree_file(recipe.sampling.trees) if each.problem.question not in evaluated]
+    every = list(read_tree_file(recipe.sampling.trees))
+    trees = [each for each in every if each.problem.question not in evaluated]
     if not trees:
         raise RecipeError(f"{recipe.sampling.trees} has no tree whose question is not also evaluated; name another file")
     if "dpo" in recipe.run.arms and all(branch.is_step_controlled for each in trees for branch in each.tree.branches):
@@ -33,4 +35,4 @@ def take_given_trees(recipe: Recipe, splits: dict[Split, list[Problem]]) -> list
             f"set run.arms = [{others}]"
         )
     splits["pairs"] = [replace(each.problem, answer=each.problem.answer or UNKNOWN) for each in trees]
-    return trees
+    return trees, len(every) - len(trees)

@@ -63,7 +63,7 @@ class RunDirectory:
         splits = make_splits(
             resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
         )
-        given = take_given_trees(resolved, splits) if resolved.sampling.trees else []
+        given, evaluated = take_given_trees(resolved, splits) if resolved.sampling.trees else ([], 0)
         check_splits(resolved, splits)
         if resolved.model.path:
             check_model(resolved.model.path, resolved.model.trust_remote_code)
@@ -75,6 +75,7 @@ class RunDirectory:
                 write_whole(run.problem_file(split), problem_lines(splits[split]))
             if given:
                 write_whole(run.given_trees, "".join(tree_lines(given)))
+                run.update_manifest(given_trees={"taken": len(given), "question_is_evaluated": evaluated})
             write_whole(folder / "recipe.toml", resolved.to_toml())
         except BaseException:
             shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)

@@ -96,8 +96,11 @@ def fork(bench: Bench, current: Round) -> str:
     is_given = bool(run.recipe.sampling.trees)
     function, work = (given_task, given) if is_given else (fork_task, tasks)
     made = run_blocks(bench, named("fork", number), "problems", {"fork": current.trees}, function, work)
-    what = "trees as given" if is_given else "problems"
-    return f"{len(run.pair_problems)} {what}" if made else ALREADY_THERE
+    if not made:
+        return ALREADY_THERE
+    evaluated = run.manifest().get("given_trees", {}).get("question_is_evaluated", 0)
+    left_out = f", {evaluated} left out because their questions are evaluated" if evaluated else ""
+    return f"{len(run.pair_problems)} trees as given{left_out}" if is_given else f"{len(run.pair_problems)} problems"
 
 
 def train(bench: Bench, current: Round) -> str:
