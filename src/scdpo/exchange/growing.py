@@ -138,8 +138,10 @@ def _grow_one(name: str, group: Sequence[TextPair], codec: Codec, growth: Growth
         except NotImportable as reason:
             growth.left_out[str(reason)] += 1
             continue
-        growth.left_out["the same pair again"] += (branch.fork, branch.text) in branches
-        branches.setdefault((branch.fork, branch.text), branch)
+        if (branch.fork, branch.text) in branches:
+            growth.left_out["the same pair again"] += 1
+            continue
+        branches[branch.fork, branch.text] = branch
         growth.moved += sum(len(step.text) for step in trunk.steps[: branch.fork]) < len(pair.kept.rstrip())
     if not branches:
         return None
