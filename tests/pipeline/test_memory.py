@@ -7,12 +7,12 @@ import pytest
 
 from scdpo.pipeline import stages
 from scdpo.pipeline.recipe import build_recipe
-from scdpo.pipeline.rounds import MODELS
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.stages import Bench
 from scdpo.pipeline.workers import Workers
 from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.problem import Problem
+from scdpo.sampling.arms import ARMS
 from tests.pipeline.conftest import Unwatched
 
 LETTERS = 4000
@@ -29,7 +29,7 @@ def answered(path, *given, report):
 def run_of(folder, count):
     """A run with `count` problems a stage and folders for models."""
     run = RunDirectory(folder, build_recipe({"sampling": {"block": 4}, "evaluation": {"block": 4}}, "made", {}))
-    for place in ("problems", *(f"models/{model}" for model in MODELS)):
+    for place in ("problems", *(f"models/{model}" for model in ("sft", *ARMS))):
         (folder / place).mkdir(parents=True)
     lines = problem_lines(Problem(f"p{n}", f"{n} " + "x" * LETTERS, "1") for n in range(count))
     for split in ("pairs", run.recipe.evaluation.split):
@@ -48,7 +48,7 @@ def peak(folder, count, workers):
         tracemalloc.stop()
     wanted = [f"p{n}" for n in range(count)]
     first = run.round(1)
-    files = (first.samples, first.trees, *(first.answers(model) for model in MODELS))
+    files = (first.samples, first.trees, *(first.answers(model) for model in ("sft", *ARMS)))
     assert all([record["problem"] for record in file] == wanted for file in files)
     return most
 

@@ -13,7 +13,6 @@ import pytest
 
 from scdpo.cli import main
 from scdpo.grading.grade import grade
-from scdpo.pipeline.rounds import MODELS
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.sampling.arms import ARMS
 from scdpo.solutions.codec import Codec
@@ -21,10 +20,10 @@ from scdpo.training.model_files import load_tokenizer
 
 STUDIES = (
     "credit/samples.jsonl",
-    *(f"credit/log_probs/{model}.jsonl" for model in MODELS),
+    *(f"credit/log_probs/{model}.jsonl" for model in ("sft", *ARMS)),
     *(f"temperature/{model}/{at}.jsonl" for model in ("sft", "scdpo") for at in ("0", "1", "1.5")),
 )
-RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in MODELS), *STUDIES)
+RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in ("sft", *ARMS)), *STUDIES)
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -33,7 +32,7 @@ def records(folder: Path) -> dict[str, bytes]:
 
 
 def weights(folder: Path) -> dict[str, bytes]:
-    return {model: (folder / "models" / model / "model.safetensors").read_bytes() for model in MODELS}
+    return {model: (folder / "models" / model / "model.safetensors").read_bytes() for model in ("sft", *ARMS)}
 
 
 def same_results(first: Path, second: Path) -> bool:
@@ -82,7 +81,7 @@ def test_the_pages_say_what_the_results_say(finished):
 
 def test_the_manifest_knows_the_run(finished):
     manifest = json.loads((finished / "manifest.json").read_text())
-    assert set(manifest["fingerprints"]) == set(MODELS)
+    assert set(manifest["fingerprints"]) == {"sft", *ARMS}
     assert {"torch", "transformers"} <= set(manifest["packages"])
     assert manifest["seed"] == 42
 
