@@ -46,7 +46,7 @@ class ProblemFile:
 
 
 def parse_problem(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
-    """One record as a problem: "question", "answer", and optionally "id", "solution", "language", "facts".
+    """One record as a problem: "question", "answer", and optionally "id", "solution", "language", "facts", "set".
 
     Raises ProblemError naming `where`.
     """
@@ -65,6 +65,7 @@ def parse_problem(record: Mapping[str, Any], where: str, fallback_id: str) -> Pr
         solution=solution,
         language=as_text(language) or None,
         facts=facts,
+        set=as_text(record.get("set")) or None,
     )
 
 

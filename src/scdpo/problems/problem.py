@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NO_ANSWER = "not given"
+"""The gold answer of a problem that has none, because nothing grades by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -16,7 +19,8 @@ class Problem:
 
     solution: a worked solution, the text that SFT trains on; None where the source has none. language: of question and
     solution, as a code ("en", "zh"); None where the source does not say.
-    facts: what a generator knows of the problem's quantities (see step_oracle); None elsewhere.
+    facts: what a generator knows of the problem's quantities (see step_oracle); None elsewhere. set: which of several sources
+    it is from; None where there is one.
     """
 
     id: str
@@ -25,6 +29,7 @@ class Problem:
     solution: str | None = None
     language: str | None = None
     facts: Mapping[str, Any] | None = None
+    set: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values, without the fields that are not set."""

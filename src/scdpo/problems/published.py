@@ -13,11 +13,17 @@ from typing import Any
 from scdpo.boxes import last_boxes
 from scdpo.errors import ProblemError
 from scdpo.problems.jsonl import as_text, parse_problem
-from scdpo.problems.problem import Problem
+from scdpo.problems.messages import question_and_answer
+from scdpo.problems.problem import NO_ANSWER, Problem
 
 CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 AFTER_HASHES = "{question}\n\nReason step by step, then give the final answer after ####.\n\n"
 IN_A_BOX = "{question}\n\nReason step by step, and put the final answer in \\boxed{}.\n\n"
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{question}\n\n### Response: Let's think step by step."
+)
+STATED = re.compile(r"The answer is:?\s*([^\n]+)")
 CHINESE = "{question}\n\n请一步一步推理，最后把答案写在 #### 之后。\n\n"
 
 
@@ -39,6 +45,10 @@ class ProblemSet:
 
 def _of(record: Mapping[str, Any], *names: str) -> str:
     return next((text for name in names if (text := as_text(record.get(name)))), "")
+
+
+def _has(record: Mapping[str, Any], name: str) -> bool:
+    return bool(_of(record, name)) or bool(isinstance(record.get(name), list) and record[name])
 
 
 def _gsm8k(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
@@ -79,6 +89,21 @@ def _mgsm_zh(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem
     return Problem(fallback_id, _of(record, "question"), _of(record, "answer_number"), None, "zh")
 
 
+def _metamath(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    response = _of(record, "response")
+    stated = STATED.findall(response)
+    answer = stated[-1].strip().rstrip(".") if stated else NO_ANSWER
+    return Problem(fallback_id, _of(record, "query"), answer, response, "en")
+
+
+def _messages(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    try:
+        question, answer = question_and_answer(record["messages"])
+    except ValueError as error:
+        raise ProblemError(f'{where}: "messages" is {error}; leave such records out (see docs/problems.md)') from error
+    return Problem(as_text(record.get("id")) or fallback_id, question, NO_ANSWER, answer)
+
+
 PUBLISHED: dict[str, ProblemSet] = {
     "gsm8k": ProblemSet("GSM8K", ("question", "answer"), _gsm8k, AFTER_HASHES, "en", "openai/gsm8k", "main/"),
     "math": ProblemSet("MATH", ("problem", "solution"), _math, IN_A_BOX, "en", "EleutherAI/hendrycks_math"),
@@ -88,6 +113,8 @@ PUBLISHED: dict[str, ProblemSet] = {
     ),
     "cmath": ProblemSet("CMATH", ("question", "golden"), _cmath, CHINESE, "zh", "weitianwen/cmath"),
     "mgsm_zh": ProblemSet("MGSM-zh", ("question", "answer_number"), _mgsm_zh, CHINESE, "zh", "juletxara/mgsm", "zh"),
+    "metamath": ProblemSet("MetaMathQA", ("query", "response"), _metamath, ALPACA, "en", "meta-math/MetaMathQA"),
+    "messages": ProblemSet("conversations", ("messages",), _messages, hub="MathLLMs/MathCodeInstruct"),
     "jsonl": ProblemSet("your own", ("question", "answer"), parse_problem),
 }
 
@@ -111,4 +138,4 @@ def read_problem(name: str, record: Mapping[str, Any], where: str, fallback_id: 
 
 def missing_field(record: Mapping[str, Any], published: ProblemSet) -> str | None:
     """The first of the set's fields that a record lacks, or None."""
-    return next((field for field in published.fields if not _of(record, *field.split("|"))), None)
+    return next((f for f in published.fields if not any(_has(record, name) for name in f.split("|"))), None)

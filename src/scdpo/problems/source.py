@@ -6,6 +6,8 @@ import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Literal
 
 from scdpo.errors import ProblemError
@@ -13,7 +15,7 @@ from scdpo.problems.gsm_symbolic import gsm_symbolic, gsm_symbolic_with_code
 from scdpo.problems.problem import Problem
 from scdpo.problems.published import PUBLISHED, ProblemSet, read_problem
 from scdpo.problems.records import Record, read_records
-from scdpo.problems.settings import ProblemSettings
+from scdpo.problems.settings import Count, ProblemSettings, Sources, each_source
 from scdpo.problems.stories import stories, stories_with_code
 
 Split = Literal["sft", "pairs", "dev", "test"]
@@ -28,11 +30,62 @@ SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 
 
 def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
-    """The problems of each purpose. Raises ProblemError where the source cannot give as many as asked."""
-    given = distinct(read_source(settings.test_source)[0])[: settings.test] if settings.test_source else []
-    taken = {problem.question for problem in given}
-    splits = generate(settings, taken) if settings.source in GENERATORS else cut_source(settings, taken)
-    return splits | ({"test": given} if given else {})
+    """The problems of each purpose. Raises ProblemError where the sources cannot give as many as asked."""
+    own, given = each_source(settings.source), each_source(settings.test_source)
+    tests = in_turn([limit(distinct(read), settings.test) for read, _ in read_sources(given)])
+    taken = {problem.question for problem in tests}
+    generator = next((source for source in own if source in GENERATORS), None)
+    if generator and len(own) > 1:
+        raise ProblemError(f'{generator} is generated and cannot be drawn together with others; name it alone in "source"')
+    splits = generate(settings, generator, taken) if generator else cut_sources(settings, own, taken)
+    if settings.sft_source:
+        splits["sft"] = worked_solutions(settings, taken | {problem.question for problem in splits["test"]})
+    return splits | ({"test": tests} if given else {})
+
+
+def worked_solutions(settings: ProblemSettings, taken: Collection[str]) -> list[Problem]:
+    """The problems of sft_source, shuffled by the seed, without the questions `taken`. They may be pair problems as well, as
+    in the paper: pairs are not worked solutions.
+    """
+    everything = [problem for read, _ in read_sources(each_source(settings.sft_source)) for problem in read]
+    free = [problem for problem in everything if problem.question not in taken]
+    random.Random(f"file:{settings.seed}").shuffle(free)
+    if settings.sft != "all" and settings.sft > len(free):
+        raise ProblemError(
+            f'sft_source has {len(free)} problems and the recipe asks for {settings.sft}; lower sft, or set "all"'
+        )
+    return limit(free, settings.sft)
+
+
+def limit(problems: Sequence[Problem], count: Count) -> list[Problem]:
+    """The first `count` of the problems, or all of them."""
+    return list(problems if count == "all" else problems[:count])
+
+
+def in_turn(sets: Sequence[Sequence[Problem]]) -> list[Problem]:
+    """The problems of several sets, one of each in turn, so that any first part holds all of the sets."""
+    return [problem for row in zip_longest(*sets) for problem in row if problem is not None]
+
+
+def read_sources(sources: Sequence[str]) -> list[tuple[list[Problem], list[Problem]]]:
+    """What `read_source` gives for each; of several, the problems say their set, and their ids begin with it."""
+    names = [set_name(source) for source in sources]
+    twice = {name for name in names if names.count(name) > 1}
+    labels = [f"{name}-{place}" if name in twice else name for place, name in enumerate(names, start=1)]
+    read = [read_source(source) for source in sources]
+    if len(sources) < 2:
+        return read
+    named: list[tuple[list[Problem], list[Problem]]] = []
+    for label, (problems, held_out) in zip(labels, read, strict=True):
+        renamed = {each.id: replace(each, id=f"{label}/{each.id}", set=label) for each in problems}
+        named.append((list(renamed.values()), [renamed[each.id] for each in held_out]))
+    return named
+
+
+def set_name(source: str) -> str:
+    """What a source is called among several: the published set, or the file's name without its ending."""
+    name, _, place = locate(source)
+    return Path(place).stem if name in ("jsonl", "messages") and place else name
 
 
 def read_source(source: str) -> tuple[list[Problem], list[Problem]]:
@@ -70,9 +123,14 @@ def locate(source: str) -> tuple[str, ProblemSet, str]:
     return "jsonl", PUBLISHED["jsonl"], source
 
 
-def prompt_template(source: str) -> str:
-    """How problems of a source are asked where the recipe does not say."""
-    return "{question}\n" if source in GENERATORS else locate(source)[1].template
+def prompt_template(sources: Sources) -> str:
+    """How problems are asked where the recipe does not say. Raises ProblemError for sources that are asked otherwise."""
+    templates = {
+        source: "{question}\n" if source in GENERATORS else locate(source)[1].template for source in each_source(sources)
+    }
+    if len(set(templates.values())) > 1:
+        raise ProblemError(f"{', '.join(templates)} are asked in different ways; set prompt.template, which asks all of them")
+    return next(iter(templates.values()))
 
 
 def distinct(problems: Sequence[Problem]) -> list[Problem]:
@@ -83,23 +141,28 @@ def distinct(problems: Sequence[Problem]) -> list[Problem]:
     return list(first.values())
 
 
-def generate(settings: ProblemSettings, taken: Collection[str]) -> dict[Split, list[Problem]]:
+def generate(settings: ProblemSettings, source: str, taken: Collection[str]) -> dict[Split, list[Problem]]:
     """Splits from a generator, without the questions `taken`: a problem's signature decides its split, so no split depends on
     another's size.
     """
     splits: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
-    wanted: dict[Split, int] = {split: getattr(settings, split) for split in SPLITS}
+    wanted: dict[Split, int] = {}
+    for split in SPLITS:
+        count = 0 if split == "sft" and settings.sft_source else getattr(settings, split)
+        if count == "all":
+            raise ProblemError(f'{source} makes problems without end; "all" is no number of them: set {split} to one')
+        wanted[split] = count
     seen = set()
-    for signature, problem in GENERATORS[settings.source](settings.seed):
+    for signature, problem in GENERATORS[source](settings.seed):
         if all(len(splits[split]) >= wanted[split] for split in SPLITS):
             return splits
         split = split_of(signature)
         if signature in seen or problem.question in taken or len(splits[split]) >= wanted[split]:
             continue
         seen.add(signature)
-        splits[split].append(replace(problem, id=f"{settings.source}-{split}-{len(splits[split]):05d}"))
+        splits[split].append(replace(problem, id=f"{source}-{split}-{len(splits[split]):05d}"))
     short = ", ".join(f"{len(splits[split])} of {wanted[split]} for {split}" for split in SPLITS)
-    raise ProblemError(f"{settings.source} has too few different problems ({short}); lower [problems] sft, pairs, dev or test")
+    raise ProblemError(f"{source} has too few different problems ({short}); lower [problems] sft, pairs, dev or test")
 
 
 def split_of(signature: Any) -> Split:
@@ -112,33 +175,55 @@ def split_of(signature: Any) -> Split:
     raise AssertionError("the shares cover every place")
 
 
-def cut_source(settings: ProblemSettings, taken: Collection[str]) -> dict[Split, list[Problem]]:
-    """Splits from a file, folder or data set: its problems shuffled by the seed, duplicates and the questions `taken` left out,
-    then cut one after another. A test split of its own gives the test problems, where no other source does.
+def cut_sources(settings: ProblemSettings, sources: Sequence[str], taken: Collection[str]) -> dict[Split, list[Problem]]:
+    """Splits from files, folders or data sets: their problems shuffled by the seed, duplicates and the questions `taken` left
+    out, then cut one after another. Test splits of their own give the test problems, where no other source does.
     """
-    everything, held_out = read_source(settings.source)
-    own_test = bool(held_out) and len(held_out) < len(everything)
-    held_questions = {problem.question for problem in held_out} if own_test else set()
+    read = read_sources(sources)
+    own_tests = [held_out if len(held_out) < len(everything) else [] for everything, held_out in read]
+    has_tests = any(own_tests)
+    lacking = [source for source, held_out in zip(sources, own_tests, strict=True) if not held_out]
+    if has_tests and lacking and not settings.test_source:
+        raise ProblemError(f"{', '.join(lacking)} has no test split and other sources have one; name them all in test_source")
+    held_questions = {problem.question for held_out in own_tests for problem in held_out}
     free = [
-        problem for problem in distinct(everything) if problem.question not in taken and problem.question not in held_questions
+        problem
+        for problem in distinct([problem for everything, _ in read for problem in everything])
+        if problem.question not in taken and problem.question not in held_questions
     ]
-    pools: list[tuple[tuple[Split, ...], list[Problem]]] = []
-    if settings.test_source:
-        pools = [(("dev", "sft", "pairs"), free)]
-    elif own_test:
-        pools = [(("test",), distinct(held_out)), (("dev", "sft", "pairs"), free)]
-    else:
-        pools = [(("test", "dev", "sft", "pairs"), free)]
     splits: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
-    for order, problems in pools:
-        random.Random(f"file:{settings.seed}").shuffle(problems)
-        wanted = sum(getattr(settings, split) for split in order)
-        if wanted > len(problems):
-            raise ProblemError(
-                f"{settings.source} has {len(problems)} different problems for {', '.join(order)} and the recipe asks for "
-                f"{wanted}; lower [problems] {', '.join(order)}"
-            )
-        for split in order:
-            count = getattr(settings, split)
-            splits[split], problems = problems[:count], problems[count:]
+    order: list[Split] = ["dev", "pairs"] if settings.sft_source else ["dev", "sft", "pairs"]
+    if has_tests and not settings.test_source:
+        splits["test"] = in_turn([cut(settings, sources, ["test"], distinct(each))["test"] for each in own_tests])
+    elif not settings.test_source:
+        order = ["test", *order]
+    return splits | cut(settings, sources, order, free)
+
+
+def cut(
+    settings: ProblemSettings, sources: Sequence[str], order: Sequence[Split], problems: list[Problem]
+) -> dict[Split, list[Problem]]:
+    """The problems, shuffled by the seed, as the splits of `order`, one after another.
+
+    Raises ProblemError where there are fewer than asked for; of several test sets, one may have fewer.
+    """
+    random.Random(f"file:{settings.seed}").shuffle(problems)
+    counts: dict[Split, Count] = {split: getattr(settings, split) for split in order}
+    names = ", ".join(sources)
+    if len(sources) > 1 and order == ["test"]:
+        return {"test": limit(problems, settings.test)}
+    rest = [split for split in order if counts[split] == "all"]
+    if len(rest) > 1:
+        raise ProblemError(f'"all" of {names} cannot be both {" and ".join(rest)}; set one of them to a number')
+    wanted = sum(count for count in counts.values() if count != "all")
+    if wanted > len(problems):
+        raise ProblemError(
+            f"{names} has {len(problems)} different problems for {', '.join(order)} and the recipe asks for "
+            f"{wanted}; lower [problems] {', '.join(order)}"
+        )
+    splits: dict[Split, list[Problem]] = {}
+    for split, count in counts.items():
+        size = len(problems) - wanted if count == "all" else count
+        wanted -= 0 if count == "all" else count
+        splits[split], problems = problems[:size], problems[size:]
     return splits

@@ -1,0 +1,45 @@
+"""Conversations as data sets hold them: lists of {role, content}, a content being a text or a list of typed blocks.
+
+Knows one question with one answer; no file and no tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scdpo.marks import BLOCK_END
+
+BLOCKS = ("text", "code", "execution")
+
+
+def content_text(content: Any, marked: bool = False) -> str:
+    """The text of a message's content; marked: typed blocks ({type, content}, as the authors publish) keep marks around each.
+
+    Raises ValueError for a block that is no text, code or execution.
+    """
+    if isinstance(content, str):
+        content = [{"type": "text", "content": content}] if content else []
+    text = ""
+    for block in content if isinstance(content, list) else [content]:
+        kind, inner = (block.get("type"), block.get("content")) if isinstance(block, Mapping) else (None, None)
+        if kind not in BLOCKS or not isinstance(inner, str):
+            raise ValueError("a block that is no text, code or execution")
+        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked else inner
+    return text
+
+
+def question_and_answer(messages: Sequence[Any]) -> tuple[str, str]:
+    """The question of a conversation of one turn, and the answer; a system message stands before the question.
+
+    The answer is marked where its content is a list of blocks. Raises ValueError for any other conversation.
+    """
+    texts = {"system": "", "user": "", "assistant": ""}
+    for message in messages:
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, Mapping) else (None, None)
+        if role not in texts or texts[role]:
+            raise ValueError("not one question with one answer")
+        texts[role] = content_text(content, marked=role == "assistant" and isinstance(content, list))
+    if not texts["user"] or not texts["assistant"]:
+        raise ValueError("not one question with one answer")
+    return "\n\n".join(text for text in (texts["system"], texts["user"]) if text), texts["assistant"]
