@@ -9,7 +9,7 @@ from scdpo.credit.localisation import Localisation
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.evaluation.temperature import TemperaturePoint
-from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures
+from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, SetFigures
 from tests.conftest import FIGURES
 
 N = 400
@@ -67,7 +67,7 @@ def made(**of_twenty: int) -> Result:
 
 
 def full() -> Result:
-    """With the oracle's judgements, rounds, the temperature study and localisation."""
+    """With the oracle's judgements, rounds, two test sets, the temperature study and localisation."""
     once, twice = outcomes(13), outcomes(15)
     pairs = {"naive": 90, "step_controlled": 60, "total": 150}
     gains = (paired_difference(once, once), paired_difference(once, twice))
@@ -90,6 +90,7 @@ def full() -> Result:
             model: [TemperaturePoint(tenths / 10, wilson(60 - tenths, 80), wilson(tenths, 80)) for tenths in range(18)]
             for model in ("sft", "scdpo")
         },
+        sets={name: SetFigures(plain.accuracy, plain.differences) for name in ("gsm8k", "mgsm_zh")},
     )
 
 

@@ -74,12 +74,20 @@ def test_the_number_of_problems_is_told():
     """In every table of what models can do."""
     result = full()
     titles = {name: table.title for name, table in by_name(result).items()}
-    assert all(f"{N} held-out test problems" in titles[name] for name in TABLES[:5])
+    together = ("main", "differences", "rounds", "error-kinds", "error-places")
+    assert all(f"{N} held-out test problems" in titles[name] for name in together)
     assert "80 test problems" in titles["temperature"] and "80 test problems" in titles["temperature-garbled"]
     for name in ("localisation", "localisation-differences"):
         assert "160 solutions" in titles[name] and "120 test problems" in titles[name]
     for text in (tables(result), markdown_page(result)):
         assert f"{N} held-out test problems" in text
+
+
+def test_each_test_set_has_a_column():
+    named = by_name(full())
+    assert named["sets"].head == ("method", f"gsm8k ({N})", f"mgsm_zh ({N})")
+    assert named["sets"].rows[-1] == ("SCDPO", *[named["main"].rows[-1][1]] * 2)
+    assert [row[1:] for row in named["set-differences"].rows] == [(row[1], row[1]) for row in named["differences"].rows]
 
 
 def test_what_a_run_has_not_is_not_shown():

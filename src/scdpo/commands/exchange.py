@@ -149,6 +149,8 @@ def run_trees(run: RunDirectory, arm: Arm) -> list[AskedTree]:
 
 def run_facts(run: RunDirectory, arm: str) -> dict[str, str]:
     """How a run's pairs were made, for the card."""
+    from scdpo.problems.settings import each_source
+
     recipe, manifest = run.recipe, run.manifest()
     model = name_of(recipe.model.path) or "a model from scratch"
     sampled = (
@@ -165,7 +167,7 @@ def run_facts(run: RunDirectory, arm: str) -> dict[str, str]:
         "recipe": "recipe.toml, beside this file",
         "arm": arm,
         "seed": str(recipe.run.seed),
-        "problems": name_of(recipe.problems.source),
+        "problems": ", ".join(map(name_of, each_source(recipe.problems.source))),
         "SFT model": f"from {model}, fingerprint {manifest.get('fingerprints', {}).get('sft', 'unknown')}",
         **sampled,
     }

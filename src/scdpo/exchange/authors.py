@@ -10,9 +10,8 @@ from typing import Any
 
 from scdpo.exchange.messages import is_messages
 from scdpo.exchange.pair import NotImportable, TextPair
-from scdpo.marks import BLOCK_END
+from scdpo.problems.messages import content_text
 
-BLOCKS = ("text", "code", "execution")
 KEPT = "assistant_correct"
 
 
@@ -47,21 +46,9 @@ def _side(messages: list[dict[str, Any]]) -> tuple[str, str, str]:
         role = message["role"]
         if role not in texts or texts[role]:
             raise NotImportable(f'a message of role "{role}"' if role not in texts else "a conversation of several turns")
-        texts[role] = _blocks(message.get("content"), marked=role in (KEPT, "assistant"))
+        try:
+            texts[role] = content_text(message.get("content"), marked=role in (KEPT, "assistant"))
+        except ValueError as error:
+            raise NotImportable(str(error)) from error
     question = "\n\n".join(text for text in (texts["system"], texts["user"]) if text)
     return question, texts[KEPT], texts["assistant"]
-
-
-def _blocks(content: Any, marked: bool) -> str:
-    """The text of a message's blocks; marked: with the marks that the model writes around each."""
-    if isinstance(content, str):
-        content = [{"type": "text", "content": content}] if content else []
-    if not isinstance(content, list):
-        raise NotImportable("a message that is no list of blocks")
-    text = ""
-    for block in content:
-        kind, inner = (block.get("type"), block.get("content")) if isinstance(block, dict) else (None, None)
-        if kind not in BLOCKS or not isinstance(inner, str):
-            raise NotImportable("a block that is no text, code or execution")
-        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked else inner
-    return text

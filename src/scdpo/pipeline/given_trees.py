@@ -10,11 +10,8 @@ from dataclasses import replace
 from scdpo.errors import RecipeError
 from scdpo.exchange.tree_file import AskedTree, read_tree_file
 from scdpo.pipeline.recipe import Recipe
-from scdpo.problems.problem import Problem
+from scdpo.problems.problem import NO_ANSWER, Problem
 from scdpo.problems.source import Split
-
-UNKNOWN = "not given"
-"""The gold answer of a pair problem for which a file has none: nothing grades by it."""
 
 
 def take_given_trees(recipe: Recipe, splits: dict[Split, list[Problem]]) -> tuple[list[AskedTree], int]:
@@ -34,5 +31,5 @@ def take_given_trees(recipe: Recipe, splits: dict[Split, list[Problem]]) -> tupl
             f'{recipe.sampling.trees} has no naive pairs, and run.arms has "dpo", which trains on nothing else; '
             f"set run.arms = [{others}]"
         )
-    splits["pairs"] = [replace(each.problem, answer=each.problem.answer or UNKNOWN) for each in trees]
+    splits["pairs"] = [replace(each.problem, answer=each.problem.answer or NO_ANSWER) for each in trees]
     return trees, len(every) - len(trees)

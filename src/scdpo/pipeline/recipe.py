@@ -20,7 +20,7 @@ from scdpo.engines.settings import EngineSettings
 from scdpo.errors import RecipeError
 from scdpo.evaluation.settings import EvaluationSettings, TemperatureSettings
 from scdpo.pipeline.ray_settings import RaySettings
-from scdpo.problems.settings import ProblemSettings
+from scdpo.problems.settings import ProblemSettings, each_source
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sandbox.settings import SandboxSettings
@@ -102,7 +102,8 @@ def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str])
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(name, dict(detail), overrides) for detail in error.errors())) from error
+        flaws = dict.fromkeys(_explain(name, dict(detail), overrides) for detail in error.errors())
+        raise RecipeError("; ".join(flaws)) from error
     misfit = find_misfit(recipe)
     if misfit:
         raise RecipeError(f"recipe {name}: {misfit}")
@@ -171,8 +172,9 @@ def find_misfit(recipe: Recipe) -> str | None:
         return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
     if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
         return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
-    if recipe.problems.source in ("stories_code", "gsm_symbolic_code") and recipe.code.format != "blocks":
-        return f'problems.source "{recipe.problems.source}" is written in marked blocks; set code.format = "blocks"'
+    coded = set(each_source(recipe.problems.source)) & {"stories_code", "gsm_symbolic_code"}
+    if coded and recipe.code.format != "blocks":
+        return f'problems.source "{coded.pop()}" is written in marked blocks; set code.format = "blocks"'
     if recipe.engine.kind == "server" and not recipe.engine.server.addresses:
         return 'engine.kind is "server" and engine.server.addresses is empty; set it to ["http://host:port/v1"]'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:
@@ -205,7 +207,7 @@ def _literal(value: str) -> Any:
 
 def _explain(name: str, detail: Mapping[str, Any], overrides: Mapping[str, str]) -> str:
     """One validation error as a line that names recipe, section and field, and the closest valid name."""
-    *sections, field = map(str, detail["loc"])
+    *sections, field = _known_place(detail)
     path = ".".join((*sections, field))
     place = f"recipe {name}:" + (f" [{'.'.join(sections)}]" if sections else "")
     if detail["type"] in UNKNOWN_FIELD:
@@ -216,6 +218,14 @@ def _explain(name: str, detail: Mapping[str, Any], overrides: Mapping[str, str])
         return f"--{path}: no such {what}; {hint}" if path in overrides else f'{place} has no {what} "{field}"; {hint}'
     origin = f"--{path}" if path in overrides else f"{place} {field}"
     return f"{origin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}"
+
+
+def _known_place(detail: Mapping[str, Any]) -> Sequence[str]:
+    """Where an error lies, without what pydantic adds behind a field: which of its types, which item."""
+    place = [str(part) for part in detail["loc"]]
+    while len(place) > 1 and detail["type"] not in UNKNOWN_FIELD and place[-1] not in field_names(place[:-1]):
+        place.pop()
+    return place
 
 
 UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")

@@ -11,7 +11,7 @@ from typing import Any
 
 from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
-from scdpo.evaluation.statistics import paired_difference, wilson
+from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.grading.grade import is_preferred
 from scdpo.pipeline.records import write_files, write_whole
 from scdpo.pipeline.results_json import results_json
@@ -23,7 +23,7 @@ from scdpo.problems.step_oracle import first_error
 from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
-from scdpo.report.result import DIFFERENCES, Result, RoundFigures, TreeView, headline
+from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.stages import ForkedProblem
@@ -51,8 +51,8 @@ def collect(run: RunDirectory) -> Result:
     return Result(
         name=run.path.name,
         split=run.recipe.evaluation.split,
-        accuracy={name: wilson(sum(each), len(each)) for name, each in right.items()},
-        differences={f"{b} - {a}": paired_difference(right[a], right[b]) for a, b in DIFFERENCES if {a, b} <= right.keys()},
+        accuracy=accuracies(right),
+        differences=all_differences(right),
         errors={name: error_breakdown(problems, solutions) for name, solutions in answers.items()},
         pairs={arm: count_pairs(arm_trees(arm, forked, samples)) for arm in first.arms if arm != "rft"}
         | ({"rft": {"chosen_solutions": sum(record.tree is not None for record in forked)}} if "rft" in first.arms else {}),
@@ -67,9 +67,29 @@ def collect(run: RunDirectory) -> Result:
         localisation=localisation(credited),
         credited=different[:CREDIT_SHOWN],
         temperatures=read_temperatures(run),
+        sets=set_figures([problem.set for problem in problems], right),
         more_trees=len(grown[TREES_SHOWN:]),
         more_credited=len(different[CREDIT_SHOWN:]),
     )
+
+
+def accuracies(right: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
+    """The accuracy of each model. right: which problems it answers rightly."""
+    return {name: wilson(sum(each), len(each)) for name, each in right.items()}
+
+
+def all_differences(right: Mapping[str, Sequence[bool]]) -> dict[str, Estimate]:
+    """The paired differences of the models that are there."""
+    return {f"{b} - {a}": paired_difference(right[a], right[b]) for a, b in DIFFERENCES if {a, b} <= right.keys()}
+
+
+def set_figures(sets: Sequence[str | None], right: Mapping[str, Sequence[bool]]) -> dict[str, SetFigures]:
+    """The figures of each test set, in a run of several. sets: that of each problem."""
+    found = {}
+    for name in dict.fromkeys(each for each in sets if each is not None):
+        part = {model: [a for a, own in zip(answers, sets, strict=True) if own == name] for model, answers in right.items()}
+        found[name] = SetFigures(accuracies(part), all_differences(part))
+    return found
 
 
 def round_figures(rounds: Sequence[Round], sft: Sequence[bool]) -> list[RoundFigures]:

@@ -10,7 +10,7 @@ from scdpo.credit.localisation import Localisation
 from scdpo.credit.processbench import ProcessBenchResult
 from scdpo.evaluation.statistics import Estimate
 from scdpo.evaluation.temperature import TemperaturePoint
-from scdpo.report.result import Result, RoundFigures
+from scdpo.report.result import Result, RoundFigures, SetFigures
 
 
 def results_json(result: Result) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def results_json(result: Result) -> dict[str, Any]:
         "sampling": result.sampling,
         "forking": result.forking,
         "stage_seconds": result.stage_seconds,
+        **({"sets": {name: set_json(each) for name, each in result.sets.items()}} if result.sets else {}),
         **({"rounds": [round_json(each) for each in result.rounds]} if result.rounds else {}),
         **({"localisation": localisation_json(result.localisation)} if result.localisation else {}),
         **({"temperature": temperature_json(result.temperatures)} if result.temperatures else {}),
@@ -46,6 +47,13 @@ def paired(value: Estimate) -> dict[str, Any]:
     """A difference between models on the same problems. p keeps its digits: it may be very small."""
     p = None if value.p is None else float(f"{value.p:.6g}")
     return counted(value, "difference") | {"mcnemar_p": p, "resolved": value.is_resolved}
+
+
+def set_json(figures: SetFigures) -> dict[str, Any]:
+    return {
+        "models": {name: counted(value, "accuracy") for name, value in figures.accuracy.items()},
+        "differences": {name: paired(value) for name, value in figures.differences.items()},
+    }
 
 
 def round_json(figures: RoundFigures) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import Round
 from scdpo.problems.jsonl import ProblemFile, problem_lines
 from scdpo.problems.problem import Problem
-from scdpo.problems.source import SPLITS, Split, make_splits
+from scdpo.problems.source import SPLITS, Split, make_splits, prompt_template
 from scdpo.training.model_files import check_model
 
 FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.", "credit.problems:", "temperature.")
@@ -60,6 +60,8 @@ class RunDirectory:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
         resolved = load_recipe(recipe or "quickstart", overrides)
+        if not resolved.prompt.template:
+            prompt_template(resolved.problems.source)  # refuses sources that are asked in different ways, before any is read
         splits = make_splits(
             resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
         )

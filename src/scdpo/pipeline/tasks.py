@@ -26,6 +26,7 @@ from scdpo.pipeline.engine import open_engine
 from scdpo.pipeline.rounds import Round
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
+from scdpo.problems.settings import each_source
 from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, all_trees, arm_trees
 from scdpo.sampling.continuation import SamplingRules
@@ -353,7 +354,7 @@ def training_of(current: Round, name: str) -> Any:
 
     recipe = current.run.recipe
     settings = {"sft": recipe.sft, "rft": recipe.rft}.get(name, recipe.training)
-    facts = {"method": name, "problems": recipe.problems.source, "run seed": recipe.run.seed}
+    facts = {"method": name, "problems": ", ".join(each_source(recipe.problems.source)), "run seed": recipe.run.seed}
     facts |= {} if current.is_first else {"round": current.number, "reference": recipe.run.reference}
     facts |= settings.model_dump(mode="json")
     title = f"scdpo {name}" if current.is_first else f"scdpo {name}, round {current.number}"

@@ -124,7 +124,7 @@ def locate(source: str) -> tuple[str, ProblemSet, str]:
 
 
 def prompt_template(sources: Sources) -> str:
-    """How problems are asked where the recipe does not say. Raises ProblemError for sources that are asked otherwise."""
+    """How problems are asked where the recipe does not say. Raises ProblemError for sources that differ in it."""
     templates = {
         source: "{question}\n" if source in GENERATORS else locate(source)[1].template for source in each_source(sources)
     }

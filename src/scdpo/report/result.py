@@ -56,6 +56,14 @@ class RoundFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SetFigures:
+    """What the models come to on one of several test sets."""
+
+    accuracy: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """All that a report says. Accuracies and differences are shares with 95% intervals; times are in seconds."""
 
@@ -80,6 +88,8 @@ class Result:
     """Wrong solutions to look at, with the values of every score."""
     temperatures: Mapping[str, Sequence[TemperaturePoint]] = field(default_factory=dict)
     """Model -> points by rising temperature."""
+    sets: Mapping[str, SetFigures] = field(default_factory=dict)
+    """Of a run with several test sets: each of them. All else is of their problems together."""
     more_trees: int = 0
     more_credited: int = 0
     """How many the run has beyond those shown."""

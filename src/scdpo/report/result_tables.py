@@ -31,7 +31,8 @@ def trained_on(result: Result, name: str) -> tuple[str, str, str]:
     """How many solutions, naive and step-controlled pairs a model was trained on; nothing where its training knows none."""
     pairs = result.pairs.get(name)
     if pairs is None:
-        return str(result.recipe["problems"]["sft"]), "", ""
+        wanted = result.recipe["problems"]["sft"]
+        return str(result.training["sft"][-1]["solutions"] if wanted == "all" else wanted), "", ""
     if "chosen_solutions" in pairs:
         return str(pairs["chosen_solutions"]), "", ""
     return "", str(pairs["naive"]), str(pairs["step_controlled"] or "")
@@ -51,6 +52,34 @@ def difference_table(result: Result) -> Table:
         note=f"{READING} {RESOLVED}",
         strong=resolved_cells([[value] for value in result.differences.values()], first=1),
     )
+
+
+def set_tables(result: Result) -> list[Table]:
+    """Accuracies and differences on each of several test sets."""
+    heads = [f"{name} ({each.accuracy['sft'].n})" for name, each in result.sets.items()]
+    bests = [supported_best(each.accuracy, each.differences) for each in result.sets.values()]
+    differences = [[each.differences[name] for each in result.sets.values()] for name in result.differences]
+    accuracy = Table(
+        name="sets",
+        title=f"Accuracy in %, greedy, by test set ({result.split} problems of each).",
+        head=("method", *heads),
+        rows=tuple((label(name), *(percent(each.accuracy[name]) for each in result.sets.values())) for name in result.accuracy),
+        note=f"Wilson 95% intervals. {SUPPORTED}",
+        strong=frozenset(
+            (row, 1 + n) for row, name in enumerate(result.accuracy) for n, best in enumerate(bests) if name == best
+        ),
+    )
+    paired = Table(
+        name="set-differences",
+        title="Differences in points by test set, paired.",
+        head=("models", *heads),
+        rows=tuple(
+            (difference_label(name), *map(points, row)) for name, row in zip(result.differences, differences, strict=True)
+        ),
+        note=f"{READING} {RESOLVED}",
+        strong=resolved_cells(differences, first=1),
+    )
+    return [accuracy, paired]
 
 
 def round_table(result: Result) -> Table:

@@ -18,7 +18,7 @@ class Section:
 
 
 SECTIONS = (
-    Section("Result", ("main", "differences"), ("accuracy", "differences")),
+    Section("Result", ("main", "differences", "sets", "set-differences"), ("accuracy", "differences")),
     Section("Rounds", ("rounds",), ("rounds",)),
     Section("Wrong answers", ("error-kinds", "error-places"), ("errors",)),
     Section("Data", ("data",), ("pairs", "forks", "attempts", "first-wrong-step", "unused")),
