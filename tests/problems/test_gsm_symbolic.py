@@ -1,6 +1,6 @@
 """gsm_symbolic with code: a result is computed where the numbers before its sign give it, and nothing else changes."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ def test_outputs_are_what_python_prints(capsys):
     for (_, plain), (_, problem) in islice(zip(gsm_symbolic(0), gsm_symbolic_with_code(0), strict=True), 300):
         found = pieces(problem.solution)
         assert found[-1][1].endswith(plain.solution.rpartition("\n")[2])
-        for (kind, code), (_, output) in zip(found, found[1:], strict=False):
+        for (kind, code), (_, output) in pairwise(found):
             if kind == "code":
                 exec(code, {})
                 assert capsys.readouterr().out == f"{output}\n"
