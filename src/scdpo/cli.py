@@ -18,6 +18,7 @@ from scdpo import __version__
 from scdpo.commands.bench_options import add_bench
 from scdpo.commands.compare import add_compare
 from scdpo.commands.exchange import add_export, add_import
+from scdpo.commands.plan import add_plan
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
@@ -39,7 +40,19 @@ BLOCKWISE = {"sample", "fork", "evaluate", "credit", "temperature"}
 """The stages that work in blocks of problems, and can do so on a Ray cluster."""
 EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
-ALONE = (add_fields, add_grade, add_steps, add_compare, add_merge, add_execute, add_doctor, add_import, add_export, add_bench)
+ALONE = (
+    add_fields,
+    add_grade,
+    add_steps,
+    add_compare,
+    add_merge,
+    add_execute,
+    add_doctor,
+    add_import,
+    add_export,
+    add_bench,
+    add_plan,
+)
 """The commands that need no run, or only read some: each brings its options and what it does."""
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 RAY_HELP = "do the work in blocks of problems on the Ray cluster at ADDRESS (default: the one there is, or a new one here)"
@@ -125,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides, others = take_overrides(words)
         known, unknown = parser().parse_known_args(others)
-        alone = "act" in known
+        alone = "act" in known and "takes_fields" not in known
+        known.fields = overrides
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if getattr(known, "workers", None) is not None and known.workers < 1:
             raise RecipeError("--workers must be at least 1")

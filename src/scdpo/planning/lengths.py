@@ -1,0 +1,113 @@
+"""How long prompts and solutions are: measured where problems and tokenizer are at hand, else assumed. Knows no stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scdpo.errors import ModelError, ProblemError
+from scdpo.pipeline.recipe import Recipe
+from scdpo.problems.problem import Problem
+from scdpo.problems.source import GENERATORS, locate, make_splits, prompt_template
+
+LOOKED_AT = 200
+"""Problems whose lengths are measured."""
+NEW_VOCABULARY = 100
+ASSUMED = {
+    "stories": (75, 55, 5), "stories_code": (75, 140, 8), "gsm_symbolic": (110, 110, 5), "gsm_symbolic_code": (110, 220, 8),
+    "gsm8k": (85, 130, 5), "svamp": (60, 60, 3), "math": (105, 230, 7), "ape210k": (80, 90, 4), "cmath": (70, 70, 4),
+    "mgsm_zh": (90, 120, 5),
+}  # fmt: skip
+"""Mean tokens of prompt and solution and steps of a solution, by problem set; for others those of GSM8K."""
+LONGEST = 2.2
+"""The longest solution with its prompt over the mean one, where nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Mean tokens of a prompt and of a solution, mean steps, and the tokens of the longest of both together.
+
+    how: measured or assumed, and on what, for the reader; vocabulary: of a new model's tokenizer.
+    """
+
+    prompt: float
+    solution: float
+    steps: float
+    longest: int
+    how: str
+    vocabulary: int = NEW_VOCABULARY
+
+    @property
+    def row(self) -> float:
+        return self.prompt + self.solution
+
+
+def lengths_of(recipe: Recipe, run: Path | None = None) -> Lengths:
+    """The lengths of a recipe's problems; the longest never exceeds the context, which drops what does.
+
+    run: a run directory, whose problems and tokenizer are measured.
+    """
+    problems = _problems(recipe, run)
+    worked = [problem for problem in problems if problem.solution]
+    if worked:
+        tokenizer = _tokenizer(recipe, worked, run)
+        if tokenizer is not None:
+            return _measured(recipe, worked, tokenizer)
+    source = recipe.problems.source
+    name = source if source in GENERATORS else locate(source)[0]
+    prompt, solution, steps = ASSUMED.get(name, ASSUMED["gsm8k"])
+    longest = min(recipe.model.context, round(LONGEST * (prompt + solution)))
+    return Lengths(prompt, solution, steps, longest, f"assumed for {name}")
+
+
+def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:
+    """Some problems of the recipe, where they can be had at once and without the hub."""
+    from scdpo.problems.jsonl import ProblemFile
+
+    if run is not None and (file := run / "problems" / "sft.jsonl").is_file():
+        return [problem for problem, _ in zip(ProblemFile(file), range(LOOKED_AT), strict=False)]
+    settings = recipe.problems
+    is_local = settings.source in GENERATORS or Path(locate(settings.source)[2]).expanduser().exists()
+    if not is_local or (not locate(settings.source)[2] and settings.source not in GENERATORS):
+        return []
+    few = {"sft": LOOKED_AT, "pairs": 1, "dev": 0, "test": 1, "test_source": ""}
+    try:
+        return make_splits(settings.model_copy(update=few))["sft"]
+    except ProblemError:
+        return []
+
+
+def _tokenizer(recipe: Recipe, problems: Sequence[Problem], run: Path | None) -> Any:
+    """The model's tokenizer, a new model's own, or None where it is not at hand."""
+    from scdpo.training.model_files import load_tokenizer
+    from scdpo.training.packaged_models import model_path
+    from scdpo.training.scratch import make_tokenizer
+
+    if run is not None and (run / "models" / "sft" / "tokenizer.json").is_file():
+        return load_tokenizer(run / "models" / "sft")
+    if not recipe.model.path:
+        template = prompt_template(recipe.problems.source)
+        texts = (text for p in problems for text in (template.replace("{question}", p.question), p.solution or ""))
+        return make_tokenizer(texts, recipe.model.context)
+    place = Path(model_path(recipe.model.path)).expanduser()
+    if not place.exists():
+        return None
+    try:
+        return load_tokenizer(recipe.model.path)
+    except ModelError:
+        return None
+
+
+def _measured(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Lengths:
+    template = recipe.prompt.template or prompt_template(recipe.problems.source)
+    prompts = [len(tokenizer(template.replace("{question}", problem.question))["input_ids"]) for problem in problems]
+    solutions = [len(tokenizer(problem.solution or "", add_special_tokens=False)["input_ids"]) + 1 for problem in problems]
+    steps = [len((problem.solution or "").strip().split("\n")) for problem in problems]
+    fitting = [p + s for p, s in zip(prompts, solutions, strict=True) if p + s <= recipe.model.context]
+    count = len(problems)
+    return Lengths(
+        sum(prompts) / count, sum(solutions) / count, sum(steps) / count, max(fitting, default=recipe.model.context),
+        f"measured on {count} problems", len(tokenizer),
+    )  # fmt: skip

@@ -1,0 +1,179 @@
+"""Peak memory of a process that trains or samples, by what takes it. All in bytes. Knows shapes and settings; knows no recipe.
+
+Activations are those that autograd saves in a decoder layer (tests/planning compares them with what it does save).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from scdpo.engines.settings import EngineSettings
+from scdpo.planning.shape import ModelShape
+from scdpo.training.settings import OptimizerSettings
+
+MIB = 2**20
+BASE = 525 * MIB
+"""A process with Python, torch and transformers, before it loads anything: measured."""
+BASE_GPU = 600 * MIB
+"""What a process takes of a GPU's memory beside tensors: CUDA's context. Assumed."""
+RECORD = 80
+"""Bytes in memory for each token of what a training reads: Python objects of steps and ids. Measured on the quickstart."""
+FLOAT, HALF = 4, 2
+QUANTIZED = {"nf4": 0.52, "int8": 1.01}
+"""Bytes of a frozen weight with its scales (bitsandbytes)."""
+PARKED_SHARE = 4
+"""One parking place for so many rows (engines/transformers_engine.py)."""
+PASS_TOKENS = 8192
+"""The most tokens of a pass over prompts (engines/transformers_engine.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of one process at its peak.
+
+    casts: bfloat16 copies of weights under autocast; activations: with the 4-D mask; logits: with what normalises them;
+    passing: buffers of gradients and updates that come and go; cache: keys and values, and the state of rows.
+    """
+
+    base: float
+    weights: float
+    gradients: float = 0.0
+    states: float = 0.0
+    casts: float = 0.0
+    activations: float = 0.0
+    logits: float = 0.0
+    passing: float = 0.0
+    cache: float = 0.0
+    heap: float = 0.0
+    """What a processor's heap and matrix library keep beside live tensors."""
+
+    @property
+    def total(self) -> float:
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a training computes at once. tokens: of the largest micro-batch, padding included; width: of its rows; counted: the
+    share of tokens whose logits are needed; masked: a 4-D mask goes along (trees); records: tokens of the data held in memory."""
+
+    tokens: float
+    width: float
+    counted: float
+    masked: bool
+    records: float = 0.0
+
+
+def trainable(shape: ModelShape, settings: OptimizerSettings) -> int:
+    lora = settings.lora
+    return shape.adapters(lora.rank, lora.targets) if lora.rank else shape.parameters
+
+
+def weight_bytes(shape: ModelShape, settings: OptimizerSettings) -> float:
+    """Of the weights as a training holds them: float32, or quantized where frozen, with adapters."""
+    adapters = trainable(shape, settings) * FLOAT if settings.lora.rank else 0
+    if not settings.lora.quantize:
+        return shape.parameters * FLOAT + adapters
+    return (
+        shape.layer_products * QUANTIZED[settings.lora.quantize] + (shape.parameters - shape.layer_products) * FLOAT + adapters
+    )
+
+
+def state_bytes(shape: ModelShape, settings: OptimizerSettings) -> float:
+    """Of the optimizer: two moments a weight (AdamW), one for hidden matrices (Muon)."""
+    if settings.optimizer == "muon":
+        return (2 * shape.parameters - shape.layer_products) * FLOAT
+    return 2 * trainable(shape, settings) * FLOAT
+
+
+def layer_activations(shape: ModelShape, half: bool, masked: bool, width: float) -> float:
+    """Bytes that one decoder layer saves of a token for the backward pass.
+
+    float32: two norms save input, normed and scaled values each (6 widths); attention queries, keys, values and its output; the
+    feed-forward layer four inner vectors. Under autocast the norms' results are cast once for each of five linear layers.
+    With a mask, keys and values are repeated for all heads, and the mask becomes numbers, `width` of them a token.
+    """
+    size = HALF if half else FLOAT
+    norms = 2 * (2 * FLOAT + FLOAT * (not half)) * shape.width + (5 * HALF * shape.width if half else 0)
+    keys = shape.queries if masked else shape.keys
+    attention = (2 * shape.queries + 2 * keys) * size + FLOAT * shape.heads + (width * size if masked else 0)
+    return norms + attention + 4 * shape.inner * size + 2 * FLOAT
+
+
+def training_memory(
+    shape: ModelShape, settings: OptimizerSettings, load: Load, processes: int = 1, gpu: bool = False
+) -> Memory:
+    """The peak of one of `processes` that share a training (FSDP: weights, gradients and states divided).
+
+    The backward pass of a later micro-batch meets all: gradients of those before it, states, and its own activations.
+    """
+    half = settings.precision == "bfloat16"
+    own = trainable(shape, settings)
+    layer = layer_activations(shape, half, load.masked, load.width) * load.tokens
+    activations = shape.layers * layer
+    layer_cast = shape.layer_products / shape.layers * HALF
+    gathered = layer_cast * 2 + shape.embedding * FLOAT * (1 if shape.tied else 2) if processes > 1 else 0.0
+    casts = 0.0 if not half else shape.layers * layer_cast if processes == 1 else 0.0
+    if settings.lora.quantize:
+        casts = 2 * layer_cast
+    if settings.activation_checkpointing:
+        activations = shape.layers * shape.width * FLOAT * load.tokens + layer
+        casts = casts if not settings.lora.rank else min(casts, 2 * layer_cast)
+    mask = load.tokens * load.width if load.masked else 0.0  # one byte each, as collated
+    counted = min(load.counted * load.tokens, settings.logits_per_chunk)
+    logits = counted * shape.vocabulary * (FLOAT + HALF * half)
+    largest = 0 if settings.lora.rank else shape.embedding
+    passing = (2 * FLOAT + HALF * half) * largest
+    return Memory(
+        base=(BASE_GPU if gpu else BASE) + (0 if gpu else load.records * RECORD),
+        weights=weight_bytes(shape, settings) / processes,
+        gradients=own * FLOAT / processes,
+        states=state_bytes(shape, settings) / processes,
+        casts=casts + gathered,
+        activations=activations + mask,
+        logits=logits,
+        passing=passing,
+        heap=0.0 if gpu else heap(shape, settings, load),
+    )
+
+
+def reference_memory(shape: ModelShape, settings: OptimizerSettings, load: Load, gpu: bool = False) -> Memory:
+    """The pass for reference log-probs: each process has the whole model, and keeps nothing for a backward pass."""
+    half = settings.precision == "bfloat16"
+    counted = min(load.counted * load.tokens, settings.logits_per_chunk)
+    casts = shape.layer_products * HALF if half and not settings.lora.quantize else 0.0
+    return Memory(
+        base=(BASE_GPU if gpu else BASE) + (0 if gpu else load.records * RECORD),
+        weights=weight_bytes(shape, settings),
+        casts=casts,
+        activations=layer_activations(shape, half, load.masked, load.width) * load.tokens,
+        logits=counted * shape.vocabulary * (FLOAT + HALF * half),
+    )
+
+
+def sampling_memory(
+    shape: ModelShape, settings: EngineSettings, context: int, prompt: float, row: float, gpu: bool = False
+) -> Memory:
+    """A worker that samples with the embedded engine: weights, all rows' keys and values, and a step's or a pass's own.
+
+    row: tokens of a solution with its prompt; a processor's pages count from when they are written, a GPU's all.
+    """
+    size = HALF if settings.precision == "bfloat16" else FLOAT
+    rows = settings.rows + max(1, settings.rows // PARKED_SHARE)
+    places = context + 1 if gpu else min(context + 1, row)
+    state = settings.rows * context * (3 * 8 + 2 * FLOAT)
+    drawing = settings.rows * shape.vocabulary * (size + 3 * FLOAT + 2 * 8)  # float64 shares, and their running sums
+    passed = min(PASS_TOKENS, settings.rows * prompt)
+    pass_own = passed * (size * (4 * shape.width + 3 * shape.inner + 4 * shape.queries) + prompt * size)
+    return Memory(
+        base=BASE_GPU if gpu else BASE,
+        weights=shape.parameters * size + (0 if gpu or size == FLOAT else shape.embedding * FLOAT),
+        activations=max(pass_own, 0),
+        logits=drawing,
+        cache=rows * places * shape.cache(size) + state,
+    )
+
+
+def heap(shape: ModelShape, settings: OptimizerSettings, load: Load) -> float:
+    """To be measured."""
+    return 0.0
