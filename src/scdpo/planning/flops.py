@@ -46,7 +46,7 @@ def decoding_seconds(
     count: int,
     efficiency: Efficiency,
 ) -> float:
-    """Of `tokens` written by `count` workers with `rows` rows each: every step reads all weights, and each row's keys and values
+    """Of `tokens` by `count` workers with `rows` rows each: every step reads all weights, and each row's keys and values
     of half its `length`."""
     read = shape.parameters * size + rows * length / 2 * shape.cache(size)
     return tokens / (rows * count) * read / (each.bandwidth * 1e9 * efficiency.decoding)

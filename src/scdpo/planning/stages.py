@@ -135,7 +135,14 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
         rows = work.trees
     at = micro_batch(settings, width, longest, weight, rows)
     held = _held(work, name) if name != "sft" else tokens
-    load = Load(at, longest if masked else lengths.longest, counted, masked, held)
+    load = Load(
+        at,
+        longest if masked else lengths.longest,
+        counted,
+        masked,
+        held,
+        max(1.0, settings.epochs * rows * weight / settings.batch),
+    )
     flops = settings.epochs * tokens * training_flops(shape, settings, width, counted)
     memory = training_memory(shape, settings, load)
     threads = settings.threads

@@ -33,8 +33,8 @@ def _log_beta(a: float, b: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Yields:
-    """Expected, a problem: naive samples, problems with both a right and a wrong one, continuations, branches that forking finds,
-    and further naive samples."""
+    """Expected, a problem: naive samples, problems with both a right and a wrong one, continuations, branches that forking
+    finds, and further naive samples."""
 
     samples: float
     trees: float
@@ -44,8 +44,8 @@ class Yields:
 
 
 def yields(chances: Chances, most: int, forks: float, attempts: int, further: int) -> Yields:
-    """The expected counts of the policies (sampling/policies.py). With p a problem's chance: no pair has p^K + (1-p)^K; draws go
-    on past t with p^t + (1-p)^t; a fork's tries go on past t with p^t. forks: of a trunk.
+    """The expected counts of the policies (sampling/policies.py). With p a problem's chance: no pair has p^K + (1-p)^K;
+    draws go on past t with p^t + (1-p)^t; a fork's tries go on past t with p^t. forks: of a trunk.
 
     Raised temperatures, which find wrong continuations sooner, are left out.
     """
