@@ -57,7 +57,7 @@ def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
     if stage.decodes:
         lengths = plan.work.lengths
         context = plan.recipe.model.context
-        return sampling_memory(shape, plan.recipe.engine, context, lengths.prompt, lengths.row, gpu=True).total
+        return sampling_memory(shape, plan.recipe.engine, context, lengths.prompt, lengths.longest, gpu=True).total
     if stage.settings is None or stage.load is None:
         return 0.0
     whole = reference_memory(shape, stage.settings, stage.load, gpu=True)
@@ -104,7 +104,10 @@ def remedies(plan: Plan, facts: Known, fits: Callable[[Plan, StagePlan], tuple[f
             if other:
                 memory, fine = fits(other, other.stage(stage.name))
                 tries.append(Remedy(stage.name, fields, memory, fine))
-        helping = [each for each in tries if each.memory < 0.98 * before]
+        enough = [each.fields.items() for each in tries if each.fits]
+        helping = [
+            each for each in tries if each.memory < 0.98 * before and not any(fewer < each.fields.items() for fewer in enough)
+        ]
         found += sorted(helping, key=lambda each: (not each.fits, len(each.fields), each.memory))
     return found
 

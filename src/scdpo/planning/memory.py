@@ -15,6 +15,8 @@ from scdpo.training.settings import OptimizerSettings
 MIB = 2**20
 BASE = 525 * MIB
 """A process with Python, torch and transformers, before it loads anything: measured."""
+TRAINER = 50 * MIB
+"""What a training's libraries take beside it at the first step: measured on the quickstart."""
 BASE_GPU = 600 * MIB
 """What a process takes of a GPU's memory beside tensors: CUDA's context. Assumed."""
 RECORD = 80
@@ -128,7 +130,7 @@ def training_memory(
     largest = 0 if settings.lora.rank else shape.embedding
     passing = (2 * FLOAT + HALF * half) * largest
     return Memory(
-        base=(BASE_GPU if gpu else BASE) + (0 if gpu else load.records * RECORD),
+        base=BASE_GPU if gpu else BASE + TRAINER + load.records * RECORD,
         weights=weight_bytes(shape, settings) / processes,
         gradients=own * FLOAT / processes,
         states=state_bytes(shape, settings) / processes,
@@ -146,7 +148,7 @@ def reference_memory(shape: ModelShape, settings: OptimizerSettings, load: Load,
     counted = min(load.counted * load.tokens, settings.logits_per_chunk)
     casts = shape.layer_products * HALF if half and not settings.lora.quantize else 0.0
     return Memory(
-        base=(BASE_GPU if gpu else BASE) + (0 if gpu else load.records * RECORD),
+        base=BASE_GPU if gpu else BASE + load.records * RECORD,
         weights=weight_bytes(shape, settings),
         casts=casts,
         activations=layer_activations(shape, half, load.masked, load.width) * load.tokens,
@@ -155,21 +157,30 @@ def reference_memory(shape: ModelShape, settings: OptimizerSettings, load: Load,
 
 
 def sampling_memory(
-    shape: ModelShape, settings: EngineSettings, context: int, prompt: float, row: float, gpu: bool = False
+    shape: ModelShape,
+    settings: EngineSettings,
+    context: int,
+    prompt: float,
+    longest: float,
+    block: float = 0.0,
+    gpu: bool = False,
 ) -> Memory:
     """A worker that samples with the embedded engine: weights, all rows' keys and values, and a step's or a pass's own.
 
-    row: tokens of a solution with its prompt; a processor's pages count from when they are written, a GPU's all.
+    longest: tokens of a solution with its prompt, of which a processor's pages count from when they are written, a GPU's all; block:
+    tokens of the solutions of a block, held until it is done.
     """
+    if settings.kind == "server":
+        return Memory(base=0.0 if gpu else BASE)
     size = HALF if settings.precision == "bfloat16" else FLOAT
     rows = settings.rows + max(1, settings.rows // PARKED_SHARE)
-    places = context + 1 if gpu else min(context + 1, row)
+    places = context + 1 if gpu else min(context + 1, longest)
     state = settings.rows * context * (3 * 8 + 2 * FLOAT)
     drawing = settings.rows * shape.vocabulary * (size + 3 * FLOAT + 2 * 8)  # float64 shares, and their running sums
     passed = min(PASS_TOKENS, settings.rows * prompt)
     pass_own = passed * (size * (4 * shape.width + 3 * shape.inner + 4 * shape.queries) + prompt * size)
     return Memory(
-        base=BASE_GPU if gpu else BASE,
+        base=BASE_GPU if gpu else BASE + block * RECORD,
         weights=shape.parameters * size + (0 if gpu or size == FLOAT else shape.embedding * FLOAT),
         activations=max(pass_own, 0),
         logits=drawing,
@@ -179,8 +190,8 @@ def sampling_memory(
 
 def heap(precision: str, steps: float, masked: bool, transient: float) -> float:
     """What a processor's heap keeps beside live tensors, fitted to measurements (docs/plan.md): in float32 none was seen; in
-    bfloat16 a share of what comes and goes, which in SFT grew with the logarithm of the steps over a whole run."""
+    bfloat16 a share of what comes and goes, which in SFT grew with the logarithm of the steps."""
     if precision != "bfloat16":
         return 0.0
     growth = 0.0 if masked else 0.92 * log(max(1.0, steps)) - 0.66
-    return transient * max(0.3, growth)
+    return transient * min(4.4, max(0.3, growth))

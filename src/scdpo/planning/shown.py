@@ -37,14 +37,14 @@ def model_lines(plan: Plan) -> str:
     shape, sft, training = plan.shape, plan.recipe.sft, plan.recipe.training
     lines = [
         f"{shape.kind}, {plan.place}: {shape.parameters:,} parameters ({shape.layers} layers, width {shape.width}, vocabulary "
-        f"{shape.vocabulary:,}); {gb(4 * shape.parameters)} GiB in float32, {gb(2 * shape.parameters)} in bfloat16."
+        f"{shape.vocabulary:,}); {gib(4 * shape.parameters)} GiB in float32, {gib(2 * shape.parameters)} in bfloat16."
     ]
     for name, settings in (("sft", sft), ("training", training)):
         if settings.lora.rank:
             kind = f", frozen weights {settings.lora.quantize}" if settings.lora.quantize else ""
             lines.append(
                 f"[{name}] LoRA of rank {settings.lora.rank}: {trainable(shape, settings):,} trained{kind}; "
-                f"weights {gb(weight_bytes(shape, settings))} GiB."
+                f"weights {gib(weight_bytes(shape, settings))} GiB."
             )
     return "\n".join(lines) + "\n"
 
@@ -52,11 +52,11 @@ def model_lines(plan: Plan) -> str:
 def assumed(plan: Plan, efficiency: Efficiency) -> str:
     lengths = plan.work.lengths
     return (
-        f"Lengths {lengths.how}: prompt {lengths.prompt:.0f} tokens, solution {lengths.solution:.0f}, {lengths.steps:.1f} steps, "
-        f"the longest together {lengths.longest}.\nThe model is right in {100 * plan.chances.accuracy:.0f}% of samples "
+        f"Lengths {lengths.how}: prompt {lengths.prompt:.0f} tokens, solution {lengths.solution:.0f}, {lengths.steps:.1f} "
+        f"steps, the longest together {lengths.longest}.\nThe model is right in {100 * plan.chances.accuracy:.0f}% of samples "
         f"(--accuracy), problems differing as Beta of concentration {plan.chances.concentration:g} (--concentration).\n"
-        f"Accelerators reach {100 * efficiency.training:.0f}% of their products (--mfu) and {100 * efficiency.decoding:.0f}% of "
-        "their bandwidth in decoding (--bandwidth-use).\n"
+        f"Accelerators reach {100 * efficiency.training:.0f}% of their products (--mfu) and {100 * efficiency.decoding:.0f}% "
+        "of their bandwidth in decoding (--bandwidth-use).\n"
     )
 
 
@@ -75,8 +75,8 @@ def memory_table(plan: Plan, room: float, cores: int) -> str:
         rest = m.base + m.casts + m.passing + m.heap
         each = (m.weights, m.gradients + m.states, m.activations, m.logits, m.cache, rest, m.total)
         fits = "" if stage.machine_memory <= room else " (too much)"
-        rows.append((stage.name, *map(gb, each), str(stage.at_once), gb(stage.machine_memory) + fits))
-    return table(head, rows) + f"\nThis machine: {gb(room)} GiB, {cores} cores.\n"
+        rows.append((stage.name, *map(gib, each), str(stage.at_once), gib(stage.machine_memory) + fits))
+    return table(head, rows) + f"\nThis machine: {gib(room)} GiB, {cores} cores.\n"
 
 
 def trees_line(plan: Plan) -> str:
@@ -100,7 +100,7 @@ def fleet_table(fleets: Sequence[Fleet]) -> str:
         count = str(each.count) if each.count else "does not fit"
         total = sum(each.hours.values())
         numbers = map(hours_text, (each.hours.get("sft", 0.0), trained - each.hours.get("sft", 0.0), made, total))
-        used = f"{gb(each.bytes_each)} of {gb(each.accelerator.usable)} ({each.tight})"
+        used = f"{gib(each.bytes_each)} of {gib(each.accelerator.usable)} ({each.tight})"
         rows.append((each.accelerator.name, count, used, *(numbers if each.count else ("", "", "", ""))))
     return table(("", "GPUs", "GiB each, where most", "SFT, h", "preference, h", "sampling, h", "in all, h"), rows)
 
@@ -118,18 +118,22 @@ def fleet_note(fleets: Sequence[Fleet]) -> str:
 
 
 def disk_table(plan: Plan) -> str:
-    return table(("", "GiB"), [(name, gb(size)) for name, size in disk(plan).items()])
+    return table(("", "GiB"), [(name, gib(size)) for name, size in disk(plan).items()])
 
 
 def remedy_text(remedies: Sequence[Remedy]) -> str:
+    """A line for each set of fields, with the stages that it is for and the largest of their figures."""
     if not remedies:
-        return "Everything fits.\n"
+        return "Everything fits, or no field that was tried helps.\n"
+    grouped: dict[tuple[str, bool], list[Remedy]] = {}
+    for each in remedies:
+        words = " ".join(f"--{path} {value}" for path, value in each.fields.items())
+        grouped.setdefault((words, each.fits), []).append(each)
     rows = [
-        (each.stage, " ".join(f"--{path} {value}" for path, value in each.fields.items()), gb(each.memory),
-         "fits" if each.fits else "less, not enough")
-        for each in remedies
-    ]  # fmt: skip
-    return table(("stage", "with", "GiB", ""), rows)
+        (", ".join(each.stage for each in group), words, gib(max(each.memory for each in group)), "yes" if fits else "no")
+        for (words, fits), group in grouped.items()
+    ]
+    return table(("stages", "with", "GiB", "fits"), rows)
 
 
 def as_json(
@@ -162,7 +166,7 @@ def as_json(
     }  # fmt: skip
 
 
-def gb(size: float) -> str:
+def gib(size: float) -> str:
     return f"{size / GIB:.2f}" if size < 10 * GIB else f"{size / GIB:.1f}"
 
 

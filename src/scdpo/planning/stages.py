@@ -103,7 +103,7 @@ def make_plan(recipe: Recipe, facts: Known) -> Plan:
 
 
 def at_once(cores: int, threads: int, tasks: int) -> int:
-    """Processes side by side (pipeline/workers.py): as many as the cores that a task's threads leave, and as there are tasks."""
+    """Processes side by side (pipeline/workers.py): as many as a task's threads leave cores for, and as there are tasks."""
     return max(1, min(cores // (threads or cores), tasks))
 
 
@@ -213,7 +213,10 @@ def _studies(plan: Plan, facts: Known) -> list[StagePlan]:
 def _generation(plan: Plan, facts: Known, name: str, units: str, tokens: float, read: float, tasks: int) -> StagePlan:
     shape, engine, lengths = plan.shape, plan.recipe.engine, plan.work.lengths
     flops = (tokens + read) * forward_flops(shape, lengths.row, tokens / (tokens + read) if tokens else 0.0)
-    memory = sampling_memory(shape, engine, plan.recipe.model.context, lengths.prompt, lengths.row)
+    recipe = plan.recipe
+    block = min(1.0, recipe.sampling.block / plan.work.problems) * tokens / recipe.run.rounds
+    held = block if name in ("sample", "fork") else recipe.evaluation.block * lengths.solution
+    memory = sampling_memory(shape, engine, recipe.model.context, lengths.prompt, lengths.longest, held)
     return StagePlan(name, "engine", units, tokens, flops, memory, at_once(facts.cores, engine.threads, tasks), read=read)
 
 
