@@ -167,7 +167,7 @@ def sampling_memory(
 ) -> Memory:
     """A worker that samples with the embedded engine: weights, all rows' keys and values, and a step's or a pass's own.
 
-    longest: tokens of a solution with its prompt, of which a processor's pages count from when they are written, a GPU's all; block:
+    longest: tokens of a solution with its prompt, whose pages a processor counts when written, a GPU all; block:
     tokens of the solutions of a block, held until it is done.
     """
     if settings.kind == "server":
