@@ -55,11 +55,17 @@ def lengths_of(recipe: Recipe, run: Path | None = None) -> Lengths:
         tokenizer = _tokenizer(recipe, worked, run)
         if tokenizer is not None:
             return _measured(recipe, worked, tokenizer)
-    source = recipe.problems.source
+    source = first_source(recipe)
     name = source if source in GENERATORS else locate(source)[0]
     prompt, solution, steps = ASSUMED.get(name, ASSUMED["gsm8k"])
     longest = min(recipe.model.context, round(LONGEST * (prompt + solution)))
     return Lengths(prompt, solution, steps, longest, f"assumed for {name}")
+
+
+def first_source(recipe: Recipe) -> str:
+    """The source whose problems stand for all, where there are several."""
+    source = recipe.problems.source
+    return source if isinstance(source, str) else source[0]
 
 
 def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:
@@ -68,13 +74,13 @@ def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:
 
     if run is not None and (file := run / "problems" / "sft.jsonl").is_file():
         return [problem for problem, _ in zip(ProblemFile(file), range(LOOKED_AT), strict=False)]
-    settings = recipe.problems
-    is_local = settings.source in GENERATORS or Path(locate(settings.source)[2]).expanduser().exists()
-    if not is_local or (not locate(settings.source)[2] and settings.source not in GENERATORS):
+    settings, source = recipe.problems, first_source(recipe)
+    is_local = source in GENERATORS or Path(locate(source)[2]).expanduser().exists()
+    if not is_local or (not locate(source)[2] and source not in GENERATORS):
         return []
     few = {"sft": LOOKED_AT, "pairs": 1, "dev": 0, "test": 1, "test_source": ""}
     try:
-        return make_splits(settings.model_copy(update=few))["sft"]
+        return make_splits(settings.model_copy(update=few | {"source": source}))["sft"]
     except ProblemError:
         return []
 
@@ -88,7 +94,7 @@ def _tokenizer(recipe: Recipe, problems: Sequence[Problem], run: Path | None) ->
     if run is not None and (run / "models" / "sft" / "tokenizer.json").is_file():
         return load_tokenizer(run / "models" / "sft")
     if not recipe.model.path:
-        template = prompt_template(recipe.problems.source)
+        template = prompt_template(first_source(recipe))
         texts = (text for p in problems for text in (template.replace("{question}", p.question), p.solution or ""))
         return make_tokenizer(texts, recipe.model.context)
     place = Path(model_path(recipe.model.path)).expanduser()
@@ -101,7 +107,7 @@ def _tokenizer(recipe: Recipe, problems: Sequence[Problem], run: Path | None) ->
 
 
 def _measured(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Lengths:
-    template = recipe.prompt.template or prompt_template(recipe.problems.source)
+    template = recipe.prompt.template or prompt_template(first_source(recipe))
     prompts = [len(tokenizer(template.replace("{question}", problem.question))["input_ids"]) for problem in problems]
     solutions = [len(tokenizer(problem.solution or "", add_special_tokens=False)["input_ids"]) + 1 for problem in problems]
     steps = [len((problem.solution or "").strip().split("\n")) for problem in problems]

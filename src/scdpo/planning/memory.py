@@ -171,7 +171,7 @@ def sampling_memory(
     tokens of the solutions of a block, held until it is done.
     """
     if settings.kind == "server":
-        return Memory(base=0.0 if gpu else BASE)
+        return Memory(base=0.0 if gpu else BASE, weights=0.0)
     size = HALF if settings.precision == "bfloat16" else FLOAT
     rows = settings.rows + max(1, settings.rows // PARKED_SHARE)
     places = context + 1 if gpu else min(context + 1, longest)

@@ -13,6 +13,10 @@ from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.lengths import Lengths
 
 
+ALL = 7500
+"""Problems where a recipe says "all": about those of GSM8K and of MATH."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chances:
     """How often the model is right. accuracy: over problems; concentration: low where problems are easy or impossible, high
@@ -133,4 +137,5 @@ def workload(recipe: Recipe, lengths: Lengths, chances: Chances) -> Workload:
     each = yields(chances, sampling.max_samples, forks, fork.attempts, fork.further_samples)
     settings = recipe.problems
     evaluated = settings.test if recipe.evaluation.split == "test" else settings.dev
-    return Workload(lengths, each, settings.sft, settings.pairs, evaluated, 5)
+    sft, pairs, asked = (ALL if count == "all" else count for count in (settings.sft, settings.pairs, evaluated))
+    return Workload(lengths, each, sft, pairs, asked, 5)
