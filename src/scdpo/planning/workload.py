@@ -12,7 +12,6 @@ from math import exp, lgamma
 from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.lengths import Lengths
 
-
 ALL = 7500
 """Problems where a recipe says "all": about those of GSM8K and of MATH."""
 
