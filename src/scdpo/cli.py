@@ -56,6 +56,7 @@ ALONE = (
 """The commands that need no run, or only read some: each brings its options and what it does."""
 UNSAFE_HELP = "run solutions' code even where a layer of isolation is missing; recorded in recipe and manifest"
 RAY_HELP = "do the work in blocks of problems on the Ray cluster at ADDRESS (default: the one there is, or a new one here)"
+SMOKE_HELP = "all stages in small, on this machine and without a network: a tiny random model of the recipe's architecture"
 FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fields` lists them all."
 
 
@@ -67,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="all stages of a recipe, in one run directory", epilog=FIELDS_HINT)
     run.add_argument("recipe", nargs="?", help="a packaged recipe or a TOML file (default: quickstart)")
-    run.add_argument("--out", metavar="DIR", help="the run directory (default: runs/RECIPE)")
+    run.add_argument("--out", metavar="DIR", help="the run directory (default: runs/RECIPE, or runs/RECIPE-smoke)")
+    run.add_argument("--smoke", action="store_true", help=SMOKE_HELP)
     for name, text in STAGE_HELP.items():
         stage = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
         stage.add_argument("dir", help="the run directory; a new one is started where there is none (sft only)")
@@ -194,8 +196,14 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from scdpo.pipeline.workers import Workers
 
     if known.command == "run":
-        folder = known.out or str(Path("runs") / Path(known.recipe or "quickstart").name.removesuffix(".toml"))
-        run = RunDirectory.prepare(folder, known.recipe, overrides)
+        name = Path(known.recipe or "quickstart").name.removesuffix(".toml") + ("-smoke" if known.smoke else "")
+        folder = known.out or str(Path("runs") / name)
+        if known.smoke:
+            from scdpo.commands.smoke import start_smoke
+
+            run = start_smoke(folder, known.recipe or "quickstart", overrides, console)
+        else:
+            run = RunDirectory.prepare(folder, known.recipe, overrides)
     else:
         if known.command == "sft" and rank == 0:
             run = RunDirectory.prepare(known.dir, known.recipe, overrides)
@@ -235,6 +243,10 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
             run_stage(bench, stage, current)
     if known.command == "credit":
         credit_run(run, wishes, console)
+    if getattr(known, "smoke", False):
+        from scdpo.commands.smoke import end_smoke
+
+        end_smoke(run, console)
     if known.command == "temperature":
         from scdpo.commands.temperature import show_temperatures
 

@@ -49,6 +49,8 @@ class PromptSettings(Settings):
 
     template: str = ""
     """The prompt, with {question} where the question belongs; empty: the one of the problem source (docs/problems.md)."""
+    special_tokens: tuple[str, ...] = ()
+    """Marks of the template that become tokens of their own, learned in SFT, where the tokenizer does not have them."""
 
 
 class Recipe(Settings):
@@ -71,6 +73,10 @@ class Recipe(Settings):
     credit: CreditSettings = CreditSettings()
     temperature: TemperatureSettings = TemperatureSettings()
     ray: RaySettings = RaySettings()
+
+    def context_of(self, training: OptimizerSettings) -> int:
+        """The most tokens of a question with its solution in one of the recipe's trainings."""
+        return training.context or self.model.context
 
     def to_toml(self) -> str:
         """The recipe in full, as a file that gives the same recipe again."""
@@ -160,6 +166,8 @@ def find_misfit(recipe: Recipe) -> str | None:
     if not model.path and model.width % (2 * model.heads):
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
     for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
+        if settings.context > model.context:
+            return f"{section}.context is {settings.context} and model.context, which bounds it, {model.context}; raise model.context"
         if settings.lora.quantize and not settings.lora.rank:
             return f"{section}.lora.quantize freezes the weights and {section}.lora.rank is 0; raise the rank"
         if settings.lora.rank and settings.optimizer == "muon":

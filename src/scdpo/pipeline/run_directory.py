@@ -30,6 +30,10 @@ FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.", "credit.proble
 """What may change over a run: where things may run, and how much is looked at of what came out (see studies_wanted)."""
 
 
+STAND_IN = "stand-in"
+"""Where a smoke's model and problems lie: they are there before their run begins (see smoke)."""
+
+
 class RunDirectory:
     """The paths of one run, and its rounds."""
 
@@ -57,7 +61,7 @@ class RunDirectory:
         folder = Path(path).expanduser()
         if (folder / "recipe.toml").is_file():
             return cls.open(folder).asked_for(overrides, recipe)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(entry.name != STAND_IN for entry in folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
         resolved = load_recipe(recipe or "quickstart", overrides)
         if not resolved.prompt.template:

@@ -23,6 +23,7 @@ from scdpo.errors import ModelError, RunError
 from scdpo.exchange.tree_file import AskedTree
 from scdpo.marks import MARKS
 from scdpo.pipeline.engine import open_engine
+from scdpo.pipeline.recipe import Recipe
 from scdpo.pipeline.rounds import Round
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
@@ -56,12 +57,12 @@ def run_codec(run: RunDirectory) -> Codec:
 
 def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
     """The codec of a tokenizer with the prompt, the step format and the code format of the run."""
-    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format, run.recipe.code)
+    return Codec(tokenizer, prompt_of(run.recipe), run.recipe.steps.format, run.recipe.code)
 
 
-def prompt_of(run: RunDirectory) -> str:
-    """The run's prompt template: its own, or that of its problems' source."""
-    return run.recipe.prompt.template or prompt_template(run.recipe.problems.source)
+def prompt_of(recipe: Recipe) -> str:
+    """A recipe's prompt template: its own, or that of its problems' source."""
+    return recipe.prompt.template or prompt_template(recipe.problems.source)
 
 
 def kept_alone(make: Callable[..., T]) -> Callable[..., T]:
@@ -235,13 +236,14 @@ def sft_task(path: Path, report: Report) -> Record:
     problems = run.problems("sft")
     settings = recipe.model
     seed = derive_seed(recipe.run.seed, "model")
-    marks = MARKS if recipe.code.format == "blocks" else ()
+    marks = (*(MARKS if recipe.code.format == "blocks" else ()), *recipe.prompt.special_tokens)
     if settings.path:
         tokenizer = load_tokenizer(settings.path, settings.trust_remote_code)
         new_tokens = add_marks(tokenizer, marks) if problems else 0
         if new_tokens and recipe.sft.lora.rank:
             raise ModelError(
-                'sft.lora would not train the new tokens of code.format = "blocks"; use "fences", or set its rank to 0'
+                f"sft.lora would not train the new tokens {', '.join(marks)}; set its rank to 0, or take a format and a prompt "
+                "without such marks"
             )
 
         def untrained() -> Any:
@@ -251,7 +253,7 @@ def sft_task(path: Path, report: Report) -> Record:
             return model
 
     else:
-        prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
+        prompts = (prompt_of(recipe).replace("{question}", problem.question) for problem in problems)
         texts = [*prompts, *(problem.solution or "" for problem in problems), *(CODE_ERRORS if recipe.code.format else ())]
         tokenizer = make_tokenizer(texts, settings.context, marks)
         untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
@@ -279,13 +281,13 @@ def sft_task(path: Path, report: Report) -> Record:
         model = untrained()
     refuse_other_attention(model, settings.context)
     if not lora.rank:
-        return train_sft(model, worked, codec, recipe.sft, settings.context, training, report, unspelled)
+        return train_sft(model, worked, codec, recipe.sft, recipe.context_of(recipe.sft), training, report, unspelled)
     adapter = replace(training, folder=training.folder.with_name("sft.adapter"))
     if adapter.folder.is_dir():  # trained before, and stopped in the merging
         facts = json.loads(adapter.log.read_text(encoding="utf-8").splitlines()[-1])
     else:
         model = add_adapters(model, lora, settings.path, training.seed)
-        facts = train_sft(model, worked, codec, recipe.sft, settings.context, adapter, report, unspelled)
+        facts = train_sft(model, worked, codec, recipe.sft, recipe.context_of(recipe.sft), adapter, report, unspelled)
     if launched().is_main_process:
         save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))
         shutil.rmtree(adapter.folder)
@@ -315,7 +317,7 @@ def reference_task(path: Path, number: int, report: Report) -> Record:
     forked = current.read_trees()
     is_compared = "dpo-data-equal" in current.arms
     trees = all_trees(forked, current.read_samples()) if is_compared else arm_trees("scdpo", forked, ())
-    folder, context = current.reference, recipe.model.context
+    folder, context = current.reference, recipe.context_of(recipe.training)
     model = load_trainable(folder, recipe.training, recipe.run.seed, recipe.model.trust_remote_code)
     cache = run.reference_cache
     *_, facts = with_reference(model, folder, trees, questions_of(run), codec, recipe.training, context, cache, report)
@@ -332,7 +334,7 @@ def train_task(path: Path, number: int, arm: Arm, report: Report) -> Record:
     use_threads(settings.threads)
     codec, questions = run_codec(run), questions_of(run)
     trees = arm_trees(arm, current.read_trees(), current.read_samples() if arm == "dpo-data-equal" else ())
-    training, context, start = training_of(current, arm), recipe.model.context, current.start
+    training, context, start = training_of(current, arm), recipe.context_of(settings), current.start
     remote = recipe.model.trust_remote_code
     if arm == "rft":
         chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
