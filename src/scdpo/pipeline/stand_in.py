@@ -25,7 +25,7 @@ VOCABULARY = 320
 """Tokens that the stand-in's tokenizer learns, besides bytes and marks."""
 LONGER = 1.5
 """How much longer than the longest worked solution a sampled one may be."""
-TEACHING = OptimizerSettings(lr=1e-2, epochs=8, batch=8, beta2=0.95, threads=1)
+TEACHING = OptimizerSettings(lr=1e-2, epochs=5, batch=8, beta2=0.95, threads=1)
 """How the random model is taught the form of solutions."""
 
 

@@ -176,13 +176,13 @@ def without(marks: Sequence[str], texts: Iterable[str]) -> Iterable[str]:
 def train_bpe(
     texts: Iterable[str], vocabulary: int, words: Any, normalizer: Any, alphabet: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """(tokens, merges) of a byte-pair encoding of `vocabulary` tokens; words: a pre-tokenizer; alphabet: what is always in it."""
+    """(tokens, merges) of a byte-pair encoding of `vocabulary` tokens and the alphabet, what is always in it; words: a pre-tokenizer."""
     from tokenizers import Tokenizer, models, trainers
 
     learner = Tokenizer(models.BPE())
     learner.normalizer, learner.pre_tokenizer = normalizer, words
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, initial_alphabet=list(alphabet), max_token_length=LONGEST_WORD, show_progress=False
+        vocab_size=vocabulary + len(alphabet), initial_alphabet=list(alphabet), max_token_length=LONGEST_WORD, show_progress=False
     )
     learner.train_from_iterator(texts, trainer)
     model = json.loads(learner.to_str())["model"]
