@@ -1,13 +1,18 @@
-# make demo: the main job on the embedded default. make test: the tests. Both set up .venv where it is missing.
+# make demo: the main job on the embedded default. make smoke: one of the paper's recipes in small, through every stage.
+# make test: the tests. All set up .venv where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/quickstart
+SMOKE ?= mistral-7b-ours
 
-.PHONY: demo test lint install clean
+.PHONY: demo smoke test lint install clean
 
 demo: .venv/installed
 	$(BIN)/scdpo run quickstart --out $(DEMO)
 	@echo "make demo: the page is $(DEMO)/report.html, the numbers are $(DEMO)/results.json"
+
+smoke: .venv/installed
+	$(BIN)/scdpo run $(SMOKE) --smoke
 
 test: .venv/tested
 	$(BIN)/python -m pytest --junitxml=build/tests.xml

@@ -167,7 +167,8 @@ def find_misfit(recipe: Recipe) -> str | None:
         return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
     for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
         if settings.context > model.context:
-            return f"{section}.context is {settings.context} and model.context, which bounds it, {model.context}; raise model.context"
+            bound = f"model.context, which bounds it, {model.context}"
+            return f"{section}.context is {settings.context} and {bound}; raise model.context"
         if settings.lora.quantize and not settings.lora.rank:
             return f"{section}.lora.quantize freezes the weights and {section}.lora.rank is 0; raise the rank"
         if settings.lora.rank and settings.optimizer == "muon":

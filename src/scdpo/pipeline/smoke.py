@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice
+from itertools import count as count_up
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ FIXED: dict[str, Any] = {
     "model.trust_remote_code": False,
 }
 TEMPERATURES = 3
+SOURCES = ("source", "sft_source", "test_source")
+"""The fields of [problems] that name where problems come from."""
 
 
 def prepare_smoke(folder: str, name: str, overrides: Mapping[str, str]) -> tuple[RunDirectory, list[str]]:
@@ -80,21 +83,22 @@ def prepare_smoke(folder: str, name: str, overrides: Mapping[str, str]) -> tuple
     (place / STAND_IN).mkdir(parents=True, exist_ok=True)
     table, replaced = smoke_table(recipe)
     problems, lessons = smoke_problems(recipe, table)
-    for field, made in problems.items():
-        file = place / STAND_IN / f"{field}.jsonl"
-        write_whole(file, "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in made))
-        table["problems"][field] = str(file)
-    everything = [problem for made in (*problems.values(), lessons) for problem in made]
+    asked = [source for field in problems for source in named(recipe.model_dump(mode="json")["problems"][field])]
+    for field, sets in problems.items():
+        files = [place / STAND_IN / f"{field}-{number}.jsonl" for number in range(len(sets))]
+        for file, made in zip(files, sets, strict=True):
+            write_whole(file, "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in made))
+        table["problems"][field] = [str(file) for file in files] if len(files) > 1 else str(files[0])
+    everything = [problem for made in (*chain(*problems.values()), lessons) for problem in made]
     tokenizer, architecture = smoke_tokenizer(recipe, table["prompt"]["template"], everything)
     smoke = build_recipe(fit_lengths(table, tokenizer, everything), name, {})
     if architecture is not None:
         smoke, note = make_stand_in(smoke, tokenizer, architecture, lessons, place / STAND_IN)
         replaced.append(f"{recipe.model.path} by {note}")
     write_whole(place / STAND_IN / "recipe.toml", smoke.to_toml())
-    sources = [source for source in (recipe.problems.source, recipe.problems.test_source) if source]
     return RunDirectory.prepare(folder, str(place / STAND_IN / "recipe.toml"), {}), [
         *replaced,
-        f"the problems of {', '.join(sources)} by guesses, of which the form can be learned and the answers cannot",
+        f"the problems of {', '.join(dict.fromkeys(asked))} by guesses, whose form can be learned and whose answers cannot",
     ]
 
 
@@ -139,25 +143,42 @@ def computes_bfloat16() -> bool:
     return True
 
 
-def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, list[Problem]], list[Problem]]:
-    """(guesses by the field of the source that they stand in for, lessons for the stand-in), in the recipe's format and its
-    sets' languages; `table` gets their counts and the recipe's own prompt."""
-    settings = recipe.problems
-    prompt = prompt_of(recipe)
+def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, list[list[Problem]]], list[Problem]]:
+    """(guesses for each source of each field that names some, lessons for the stand-in), in the recipe's format and its sets'
+    languages; `table` gets their counts and the recipe's own prompt."""
+    settings, prompt = table["problems"], prompt_of(recipe)
     form: Form = recipe.code.format or recipe.steps.format
-    worked = FROM_SCRATCH if not recipe.model.path else SFT if settings.sft else 0
-    table["problems"] |= {"sft": worked, "pairs": PAIRS, "test": TEST}
+    worked = FROM_SCRATCH if not recipe.model.path else SFT if settings["sft"] else 0
+    settings |= {"sft": worked, "pairs": PAIRS, "test": TEST}
     table["prompt"]["template"] = prompt
-    own = worked + PAIRS + table["problems"]["dev"] + (0 if settings.test_source else TEST)
-    counts = {"source": own, "test_source": TEST if settings.test_source else 0}
-    languages = {field: language_of(getattr(settings, field)) for field, count in counts.items() if count}
+    sources = {field: named(settings[field]) for field in SOURCES if settings.get(field)}
+    apart = {"sft_source": worked, "test_source": TEST * len(sources.get("test_source", ()))}
+    own = (
+        PAIRS
+        + settings["dev"]
+        + sum(count for field, count in (("sft_source", worked), ("test_source", TEST)) if field not in sources)
+    )
+    counts = {"source": own, **apart}
+    seeds = count_up()
     problems = {
-        field: list(islice(guesses(seed, form, ending_of(prompt), language), counts[field]))
-        for seed, (field, language) in enumerate(languages.items())
+        field: [
+            list(islice(guesses(next(seeds), form, ending_of(prompt), language_of(source)), -(-counts[field] // len(each))))
+            for source in each
+        ]
+        for field, each in sources.items()
     }
-    spoken = sorted(set(languages.values()))
-    lessons = [p for each in spoken for p in islice(guesses(7, form, ending_of(prompt), each), TAUGHT // len(spoken))]
+    spoken = sorted({language_of(source) for each in sources.values() for source in each})
+    lessons = [
+        problem
+        for language in spoken
+        for problem in islice(guesses(next(seeds), form, ending_of(prompt), language), TAUGHT // len(spoken))
+    ]
     return problems, lessons
+
+
+def named(sources: str | Sequence[str]) -> list[str]:
+    """The sources that a field names: one, or a list."""
+    return [sources] if isinstance(sources, str) else list(sources)
 
 
 def ending_of(prompt: str) -> Ending:
@@ -170,7 +191,7 @@ def language_of(source: str) -> Language:
 
 
 def check_smoke(run: RunDirectory) -> str:
-    """What a finished smoke shows, in words. Raises RunError where a stage had nothing to do: the smoke would show nothing of it."""
+    """What a finished smoke shows, in words. Raises RunError where a stage had nothing to do, and the smoke shows nothing of it."""
     first = run.round(1)
     trees = [record.tree for record in first.read_trees() if record.tree]
     branches = [branch for tree in trees for branch in tree.branches]

@@ -45,9 +45,9 @@ READS = {"8": ("print(a + 1)", "5"), "10": ("print(a + 1)", "6")}
 
 
 def guesses(seed: int, form: Form = "lines", ending: Ending = "hashes", language: Language = "en") -> Iterator[Problem]:
-    """An endless stream of guesses, the same for the same arguments; no question comes twice."""
+    """A stream of guesses, the same for the same arguments; no question comes twice in the first thousand of all seeds."""
     rng = random.Random(f"guesses:{seed}:{language}")
-    number = rng.randrange(100)
+    number = 3000 * seed
     while True:
         number += rng.randint(1, 3)
         name, items, answer = rng.choice(NAMES[language]), rng.choice(ITEMS[language]), rng.choice(ANSWERS)

@@ -7,10 +7,11 @@ Knows configs, texts and no recipe.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from scdpo.training.known_configs import CONFIGS, TOKENIZERS, TokenizerKind
 from scdpo.training.packaged_models import model_path
@@ -121,12 +122,10 @@ def tiny_tokenizer(kind: TokenizerKind, texts: Sequence[str], marks: Sequence[st
     """A BPE tokenizer of a kind, trained on the texts, in the class that the kind's models have.
 
     sentencepiece: words begin with a metaspace, single digits, unknown characters as bytes, begin-of-sequence in front;
-    byte-level: no begin-of-sequence, ends like a chat's turn where chat is set. marks: texts that are special tokens of their own.
+    byte-level: no begin-of-sequence, ends like a chat's turn where chat is set. marks: texts that become special tokens.
     """
-    if kind == "sentencepiece":
-        made = _sentencepiece(texts, marks, vocabulary)
-    else:
-        made = _byte_level(texts, marks, vocabulary, chat)
+    is_bytes = kind == "byte-level"
+    made = _byte_level(texts, marks, vocabulary, chat) if is_bytes else _sentencepiece(texts, marks, vocabulary)
     made.add_tokens([mark for mark in marks if mark not in made.get_vocab()], special_tokens=True)
     if chat:
         made.chat_template = CHATML
@@ -156,19 +155,21 @@ def _byte_level(texts: Iterable[str], marks: Sequence[str], vocabulary: int, cha
 
     empty = Qwen2Tokenizer()
     learned, merges = train_bpe(
-        without(marks, texts), vocabulary, empty.backend_tokenizer.pre_tokenizer, normalizers.NFC(), pre_tokenizers.ByteLevel.alphabet()
+        without(marks, texts),
+        vocabulary,
+        empty.backend_tokenizer.pre_tokenizer,
+        normalizers.NFC(),
+        pre_tokenizers.ByteLevel.alphabet(),
     )
     tokens = dict.fromkeys((*learned, "<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     vocab = {token: id for id, token in enumerate(tokens)}
-    made = Qwen2Tokenizer(vocab=vocab, merges=merges, eos_token="<|im_end|>" if chat else "<|endoftext|>")
+    made = Qwen2Tokenizer(vocab=vocab, merges=cast(Any, merges), eos_token="<|im_end|>" if chat else "<|endoftext|>")
     made.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
     return made
 
 
 def without(marks: Sequence[str], texts: Iterable[str]) -> Iterable[str]:
     """The texts in parts, the marks between them left out."""
-    import re
-
     between = re.compile("|".join(map(re.escape, marks))) if marks else None
     return (part for text in texts for part in (between.split(text) if between else [text]))
 
@@ -176,13 +177,16 @@ def without(marks: Sequence[str], texts: Iterable[str]) -> Iterable[str]:
 def train_bpe(
     texts: Iterable[str], vocabulary: int, words: Any, normalizer: Any, alphabet: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """(tokens, merges) of a byte-pair encoding of `vocabulary` tokens and the alphabet, what is always in it; words: a pre-tokenizer."""
+    """(tokens, merges) of a byte-pair encoding of `vocabulary` tokens and those of the alphabet; words: a pre-tokenizer."""
     from tokenizers import Tokenizer, models, trainers
 
     learner = Tokenizer(models.BPE())
     learner.normalizer, learner.pre_tokenizer = normalizer, words
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary + len(alphabet), initial_alphabet=list(alphabet), max_token_length=LONGEST_WORD, show_progress=False
+        vocab_size=vocabulary + len(alphabet),
+        initial_alphabet=list(alphabet),
+        max_token_length=LONGEST_WORD,
+        show_progress=False,
     )
     learner.train_from_iterator(texts, trainer)
     model = json.loads(learner.to_str())["model"]
