@@ -3,8 +3,8 @@
 import pytest
 
 from scdpo.cli import main
-from scdpo.marks import BLOCK_END, MESSAGE_END, TEXT
 from scdpo.errors import RecipeError
+from scdpo.marks import BLOCK_END, MESSAGE_END, TEXT
 from scdpo.pipeline.recipe import flat_fields, load_recipe, packaged_recipes
 from scdpo.training.known_configs import CONFIGS
 

@@ -1,6 +1,6 @@
 """Smokes: what of a recipe stays and what goes, and the stand-ins that they are made of."""
 
-from itertools import islice
+from itertools import islice, pairwise
 from typing import get_args
 
 import pytest
@@ -49,7 +49,7 @@ def test_outputs_in_guesses_are_what_their_code_prints(form, capsys):
         session: dict = {}
         pieces = list(FORMATS[form].pieces(problem.solution))
         assert [piece.kind for piece in pieces].count("code") == 2
-        for code, output in zip(pieces, pieces[1:], strict=False):
+        for code, output in pairwise(pieces):
             if code.kind == "code":
                 exec(code.inner, session)
                 assert capsys.readouterr().out.strip() == output.inner.strip()

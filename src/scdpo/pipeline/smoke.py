@@ -191,7 +191,7 @@ def language_of(source: str) -> Language:
 
 
 def check_smoke(run: RunDirectory) -> str:
-    """What a finished smoke shows, in words. Raises RunError where a stage had nothing to do, and the smoke shows nothing of it."""
+    """What a finished smoke shows, in words. Raises RunError where a stage had nothing to do: that shows nothing."""
     first = run.round(1)
     trees = [record.tree for record in first.read_trees() if record.tree]
     branches = [branch for tree in trees for branch in tree.branches]

@@ -75,7 +75,7 @@ class OptimizerSettings(Settings):
     batch: int = Field(64, ge=1)
     """Pairs an optimizer step (solutions, for SFT)."""
     context: int = Field(0, ge=0)
-    """The most tokens of a question with its solution in this training; longer ones are dropped and counted. 0: model.context."""
+    """The most tokens of a question with its solution in this training; longer ones are dropped, counted. 0: model.context."""
     warmup: float = Field(0.1, ge=0, le=1)
     """The share of steps in which the learning rate rises."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
