@@ -40,6 +40,18 @@ def test_sources_are_drawn_together_and_tested_apart(tmp_path):
     assert make_splits(settings) == splits
 
 
+def test_of_a_test_source_with_a_test_split_that_is_taken(tmp_path):
+    """A published set has both: named as the source and as a test source, its training part stays for pairs."""
+    (tmp_path / "set").mkdir()
+    file_of(tmp_path / "set", "train", 30)
+    file_of(tmp_path / "set", "test", 8)
+    both = str(tmp_path / "set")
+    other = file_of(tmp_path, "other", 5)
+    splits = make_splits(ProblemSettings(source=both, test_source=(both, other), sft=0, pairs="all", dev=0, test="all"))
+    assert Counter(problem.question.split()[0] for problem in splits["test"]) == {"test": 8, "other": 5}
+    assert Counter(problem.question.split()[0] for problem in splits["pairs"]) == {"train": 30}
+
+
 def test_one_source_knows_no_sets(tmp_path):
     """Runs of one source stay what they were: no set, and ids as the file has them."""
     alone = make_splits(ProblemSettings(source=file_of(tmp_path, "a", 40), sft=10, pairs=10, dev=5, test=15))

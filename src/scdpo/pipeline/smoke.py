@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, islice
 from itertools import count as count_up
 from pathlib import Path
@@ -23,12 +23,13 @@ from scdpo.pipeline.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
 from scdpo.pipeline.tasks import prompt_of
 from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
-from scdpo.problems.source import GENERATORS, locate
+from scdpo.problems.settings import each_source
+from scdpo.problems.source import GENERATORS, locate, set_name
 from scdpo.sampling.arms import ARMS
 from scdpo.solutions.solution import Solution
 
-SFT, PAIRS, TEST, TAUGHT, FROM_SCRATCH = 48, 32, 16, 160, 320
-"""Problems for the SFT, for pairs, of each test set, for teaching the stand-in the form, and for the SFT of a new model."""
+SFT, PAIRS, TEST, FEWEST, TAUGHT, FROM_SCRATCH = 48, 32, 24, 6, 160, 320
+"""Problems for the SFT, for pairs, of all test sets, of one of many, for teaching the stand-in the form, and for the SFT of a new model."""
 FEW = {
     "run.rounds": 2,
     "sft.batch": 16,
@@ -83,9 +84,13 @@ def prepare_smoke(folder: str, name: str, overrides: Mapping[str, str]) -> tuple
     (place / STAND_IN).mkdir(parents=True, exist_ok=True)
     table, replaced = smoke_table(recipe)
     problems, lessons = smoke_problems(recipe, table)
-    asked = [source for field in problems for source in named(recipe.model_dump(mode="json")["problems"][field])]
+    asked = [source for field in problems for source in each_source(getattr(recipe.problems, field))]
     for field, sets in problems.items():
-        files = [place / STAND_IN / f"{field}-{number}.jsonl" for number in range(len(sets))]
+        (place / STAND_IN / field).mkdir(exist_ok=True)
+        names = [set_name(source) for source in each_source(getattr(recipe.problems, field))]
+        files = [
+            place / STAND_IN / field / f"{name}{'' if n == names.index(name) else n}.jsonl" for n, name in enumerate(names)
+        ]
         for file, made in zip(files, sets, strict=True):
             write_whole(file, "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in made))
         table["problems"][field] = [str(file) for file in files] if len(files) > 1 else str(files[0])
@@ -146,19 +151,18 @@ def computes_bfloat16() -> bool:
 def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, list[list[Problem]]], list[Problem]]:
     """(guesses for each source of each field that names some, lessons for the stand-in), in the recipe's format and its sets'
     languages; `table` gets their counts and the recipe's own prompt."""
-    settings, prompt = table["problems"], prompt_of(recipe)
+    settings, prompt = table["problems"], prompt_of(RunDirectory(Path(), recipe))
     form: Form = recipe.code.format or recipe.steps.format
     worked = FROM_SCRATCH if not recipe.model.path else SFT if settings["sft"] else 0
-    settings |= {"sft": worked, "pairs": PAIRS, "test": TEST}
+    sources = {field: each for field in SOURCES if (each := each_source(getattr(recipe.problems, field)))}
+    if not worked and sources.pop("sft_source", ()):
+        settings["sft_source"] = ""
+    tested = len(sources.get("test_source", ())) or 1
+    tests = max(FEWEST, TEST // tested)
+    settings |= {"sft": worked, "pairs": PAIRS, "test": tests}
     table["prompt"]["template"] = prompt
-    sources = {field: named(settings[field]) for field in SOURCES if settings.get(field)}
-    apart = {"sft_source": worked, "test_source": TEST * len(sources.get("test_source", ()))}
-    own = (
-        PAIRS
-        + settings["dev"]
-        + sum(count for field, count in (("sft_source", worked), ("test_source", TEST)) if field not in sources)
-    )
-    counts = {"source": own, **apart}
+    apart = {"sft_source": worked, "test_source": tests * tested}
+    counts = apart | {"source": PAIRS + settings["dev"] + sum(apart[field] for field in apart if field not in sources)}
     seeds = count_up()
     problems = {
         field: [
@@ -174,11 +178,6 @@ def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, lis
         for problem in islice(guesses(next(seeds), form, ending_of(prompt), language), TAUGHT // len(spoken))
     ]
     return problems, lessons
-
-
-def named(sources: str | Sequence[str]) -> list[str]:
-    """The sources that a field names: one, or a list."""
-    return [sources] if isinstance(sources, str) else list(sources)
 
 
 def ending_of(prompt: str) -> Ending:

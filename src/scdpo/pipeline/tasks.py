@@ -23,7 +23,6 @@ from scdpo.errors import ModelError, RunError
 from scdpo.exchange.tree_file import AskedTree
 from scdpo.marks import MARKS
 from scdpo.pipeline.engine import open_engine
-from scdpo.pipeline.recipe import Recipe
 from scdpo.pipeline.rounds import Round
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
@@ -57,12 +56,12 @@ def run_codec(run: RunDirectory) -> Codec:
 
 def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
     """The codec of a tokenizer with the prompt, the step format and the code format of the run."""
-    return Codec(tokenizer, prompt_of(run.recipe), run.recipe.steps.format, run.recipe.code)
+    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format, run.recipe.code)
 
 
-def prompt_of(recipe: Recipe) -> str:
-    """A recipe's prompt template: its own, or that of its problems' source."""
-    return recipe.prompt.template or prompt_template(recipe.problems.source)
+def prompt_of(run: RunDirectory) -> str:
+    """The run's prompt template: its own, or that of its problems' source."""
+    return run.recipe.prompt.template or prompt_template(run.recipe.problems.source)
 
 
 def kept_alone(make: Callable[..., T]) -> Callable[..., T]:
@@ -253,7 +252,7 @@ def sft_task(path: Path, report: Report) -> Record:
             return model
 
     else:
-        prompts = (prompt_of(recipe).replace("{question}", problem.question) for problem in problems)
+        prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
         texts = [*prompts, *(problem.solution or "" for problem in problems), *(CODE_ERRORS if recipe.code.format else ())]
         tokenizer = make_tokenizer(texts, settings.context, marks)
         untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731

@@ -32,8 +32,8 @@ class ProblemSettings(Settings):
     """Where the worked solutions for SFT come from, named like source; also metamath and messages, data that was made to
     fine-tune on. Empty: from source."""
     test_source: Sources = ""
-    """Where the test problems come from, named like source; of several each is reported. Empty: the sources' own test splits,
-    else a part of them."""
+    """Where the test problems come from, named like source (their test splits, else all of them); of several each is reported.
+    Empty: the sources' own test splits, else a part of them."""
     seed: int = Field(0, ge=0)
     """Of the generated problems; apart from the run's seed, so that runs can differ on the same problems."""
     sft: Count = 1000

@@ -32,7 +32,7 @@ SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
     """The problems of each purpose. Raises ProblemError where the sources cannot give as many as asked."""
     own, given = each_source(settings.source), each_source(settings.test_source)
-    tests = in_turn([limit(distinct(read), settings.test) for read, _ in read_sources(given)])
+    tests = in_turn([limit(distinct(held_out or read), settings.test) for read, held_out in read_sources(given)])
     taken = {problem.question for problem in tests}
     generator = next((source for source in own if source in GENERATORS), None)
     if generator and len(own) > 1:
