@@ -43,8 +43,9 @@ def test_sources_are_drawn_together_and_tested_apart(tmp_path):
 def test_of_a_test_source_with_a_test_split_that_is_taken(tmp_path):
     """A published set has both: named as the source and as a test source, its training part stays for pairs."""
     (tmp_path / "set").mkdir()
-    file_of(tmp_path / "set", "train", 30)
-    file_of(tmp_path / "set", "test", 8)
+    for name, count in (("train", 30), ("test", 8)):
+        lines = (f'{{"question": "{name} {n}", "answer": "{n}"}}\n' for n in range(count))
+        (tmp_path / "set" / f"{name}.jsonl").write_text("".join(lines))
     both = str(tmp_path / "set")
     other = file_of(tmp_path, "other", 5)
     splits = make_splits(ProblemSettings(source=both, test_source=(both, other), sft=0, pairs="all", dev=0, test="all"))
