@@ -29,7 +29,7 @@ from scdpo.sampling.arms import ARMS
 from scdpo.solutions.solution import Solution
 
 SFT, PAIRS, TEST, FEWEST, TAUGHT, FROM_SCRATCH = 48, 32, 24, 6, 160, 320
-"""Problems for the SFT, for pairs, of all test sets, at least of each, for teaching the stand-in, and for the SFT of a new model."""
+"""Problems for the SFT, for pairs, of all test sets, at least of each, for teaching the stand-in, and for a new model."""
 FEW = {
     "run.rounds": 2,
     "sft.batch": 16,
