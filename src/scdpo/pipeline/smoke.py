@@ -25,7 +25,6 @@ from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, set_name
-from scdpo.sampling.arms import ARMS
 from scdpo.solutions.solution import Solution
 
 SFT, PAIRS, TEST, FEWEST, TAUGHT, FROM_SCRATCH = 48, 32, 24, 6, 160, 320
@@ -62,6 +61,7 @@ FIXED: dict[str, Any] = {
     "evaluation.block": 64,
     "problems.dev": 0,
     "ray.address": "",
+    "sampling.trees": "",
     "sft.report_to": [],
     "rft.report_to": [],
     "training.report_to": [],
@@ -200,12 +200,12 @@ def check_smoke(run: RunDirectory) -> str:
     found = {
         "naive pairs": len(branches) - controlled,
         "step-controlled pairs": controlled,
-        "trained models": sum((first.model(arm) / "README.md").is_file() for arm in ARMS),
+        "trained models": sum((first.model(arm) / "README.md").is_file() for arm in first.arms),
         "right answers": sum(verdict.is_correct for verdict in verdicts),
         "wrong answers": sum(verdict.is_wrong for verdict in verdicts),
     } | ({"pieces of code run": ran} if run.recipe.code.format else {})
     nothing = [what for what, count in found.items() if not count]
-    if nothing or found["trained models"] < len(ARMS):
+    if nothing or found["trained models"] < len(first.arms):
         raise RunError(f"the smoke in {run.path} went through, but shows too little: {described(found)}; please report it")
     return described(found)
 
