@@ -11,7 +11,7 @@ from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.messages import question_and_answer
 from scdpo.problems.problem import NO_ANSWER, Problem
 from scdpo.problems.settings import ProblemSettings
-from scdpo.problems.source import make_splits, prompt_template, read_source
+from scdpo.problems.source import make_counted_splits, make_splits, prompt_template, read_source
 
 
 def file_of(folder, name, count, shared=0):
@@ -107,6 +107,56 @@ def test_worked_solutions_of_another_source(tmp_path):
     assert len(splits["pairs"]) == 12
     assert {problem.question for problem in splits["sft"]} == {f"a {n}" for n in range(4)}
     assert {problem.answer for problem in splits["sft"]} == {"0", "1", "2", "3"}
+
+
+@pytest.fixture
+def gsm8k_folder(tmp_path):
+    """Forty training and ten test problems in the hub's layout; no question comes twice."""
+    folder = tmp_path / "gsm8k"
+    folder.mkdir()
+    for split, numbers in (("train", range(40)), ("test", range(100, 110))):
+        rows = [{"question": f"g{n}", "answer": f"So.\n#### {n}"} for n in numbers]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"gsm8k:{folder}"
+
+
+TRAINING = {f"g{n}" for n in range(40)}
+
+
+def questions(problems):
+    return {problem.question for problem in problems}
+
+
+def test_worked_solutions_leave_out_what_is_evaluated(tmp_path, gsm8k_folder):
+    """Neither dev nor test problems are trained on, nor what sft_source keeps for its own test; the first two are counted."""
+    settings = ProblemSettings(source=gsm8k_folder, sft_source=gsm8k_folder, sft="all", pairs="all", dev=8, test=2)
+    splits, left_out = make_counted_splits(settings)
+    assert questions(splits["sft"]) == TRAINING - questions(splits["dev"])
+    assert left_out == 8
+    asked = [{"role": "system", "content": "Solve it."}, {"role": "user", "content": splits["test"][0].question}]
+    chat = tmp_path / "own.json"
+    chat.write_text(json.dumps([{"messages": [*asked, {"role": "assistant", "content": "So."}]}]))
+    hidden = settings.model_copy(update={"sft_source": f"messages:{chat}"})
+    assert (make_counted_splits(hidden)[0]["sft"], make_counted_splits(hidden)[1]) == ([], 1)
+
+
+def test_solutions_without_gold_answers_are_for_sft_alone(tmp_path, gsm8k_folder):
+    """A problem without a gold answer would make every sample of it wrong."""
+    worked = tmp_path / "own.json"
+    worked.write_text(json.dumps([{"question": "Why?", "solution": "So."}, {"question": "How?", "solution": "Thus."}]))
+    settings = ProblemSettings(source=gsm8k_folder, sft_source=str(worked), sft="all", pairs=1, dev=0, test=1)
+    assert {(p.question, p.solution, p.answer) for p in make_splits(settings)["sft"]} == {
+        ("Why?", "So.", NO_ANSWER),
+        ("How?", "Thus.", NO_ANSWER),
+    }
+    with pytest.raises(ProblemError, match="has no gold answer to grade by"):
+        make_splits(ProblemSettings(source=str(worked), sft=0, pairs=1, dev=0, test=1))
+
+
+@pytest.mark.parametrize("source", ["", (), ("gsm8k", "")])
+def test_a_source_has_a_name(source):
+    with pytest.raises(ValidationError):
+        ProblemSettings(source=source)
 
 
 def test_conversations_are_worked_solutions(tmp_path):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from scdpo.evaluation.statistics import Estimate
+from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.report.markdown import markdown, markdown_page, table, tables
-from scdpo.report.result import label, p_text
+from scdpo.report.result import SetFigures, label, p_text, percent
 from scdpo.report.result_tables import UNJUDGED
 from scdpo.report.sections import TABLES
 from scdpo.report.table import Table, supported_best
@@ -84,10 +84,17 @@ def test_the_number_of_problems_is_told():
 
 
 def test_each_test_set_has_a_column():
-    named = by_name(full())
-    assert named["sets"].head == ("method", f"gsm8k ({N})", f"mgsm_zh ({N})")
-    assert named["sets"].rows[-1] == ("SCDPO", *[named["main"].rows[-1][1]] * 2)
-    assert [row[1:] for row in named["set-differences"].rows] == [(row[1], row[1]) for row in named["differences"].rows]
+    """And all of them together one, whose figures are those of the main tables; the terminal shows them too."""
+    wrong = {name: wilson(0, 7) for name in full().accuracy}
+    nothing = {name: paired_difference([False] * 7, [False] * 7) for name in full().differences}
+    result = replace(full(), sets={**full().sets, "hard": SetFigures(wrong, nothing)})
+    named = by_name(result)
+    assert named["sets"].head == ("method", f"gsm8k ({N})", f"mgsm_zh ({N})", "hard (7)", f"together ({N})")
+    own = named["main"].rows[-1][1]
+    assert named["sets"].rows[-1] == ("SCDPO", own, own, percent(wilson(0, 7)), own)
+    gains = [row[1] for row in named["differences"].rows]
+    assert [row[1:] for row in named["set-differences"].rows] == [(gain, gain, "+0.0 [+0.0, +0.0]", gain) for gain in gains]
+    assert "hard (7)" in tables(result) and "together" not in tables(made())
 
 
 def test_what_a_run_has_not_is_not_shown():

@@ -23,7 +23,9 @@ from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import Round
 from scdpo.problems.jsonl import ProblemFile, problem_lines
 from scdpo.problems.problem import Problem
-from scdpo.problems.source import SPLITS, Split, make_splits, prompt_template
+from scdpo.problems.settings import each_source
+from scdpo.problems.source import SPLITS, Split, make_counted_splits, prompt_template
+from scdpo.solutions.code_format import MARK
 from scdpo.training.model_files import check_model
 
 FREE = ("sandbox.unsafe_no_isolation:", "ray.", "engine.server.", "credit.problems:", "temperature.")
@@ -66,7 +68,7 @@ class RunDirectory:
         resolved = load_recipe(recipe or "quickstart", overrides)
         if not resolved.prompt.template:
             prompt_template(resolved.problems.source)  # refuses sources that are asked in different ways, before any is read
-        splits = make_splits(
+        splits, left_out = make_counted_splits(
             resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
         )
         given, evaluated = take_given_trees(resolved, splits) if resolved.sampling.trees else ([], 0)
@@ -82,6 +84,8 @@ class RunDirectory:
             if given:
                 write_whole(run.given_trees, "".join(tree_lines(given)))
                 run.update_manifest(given_trees={"taken": len(given), "question_is_evaluated": evaluated})
+            if each_source(resolved.problems.sft_source):
+                run.update_manifest(sft_source={"taken": len(splits["sft"]), "question_is_evaluated": left_out})
             write_whole(folder / "recipe.toml", resolved.to_toml())
         except BaseException:
             shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
@@ -203,5 +207,8 @@ def check_splits(recipe: Recipe, splits: Mapping[Split, list[Problem]]) -> None:
             f'problem {unsolved.id} has no "solution" to fine-tune on; add worked solutions, or set problems.sft = 0 to start '
             "from model.path as it is"
         )
+    marked = next((problem for problem in splits["sft"] if MARK.search(problem.solution or "")), None)
+    if marked is not None and recipe.code.format != "blocks":
+        raise RecipeError(f'the solution of problem {marked.id} is in marked blocks; set code.format = "blocks"')
     if not splits["sft"] and not recipe.model.path:
         raise RecipeError("a model from scratch needs problems.sft above 0, or set model.path")

@@ -59,7 +59,11 @@ def sft(bench: Bench, current: Round) -> str:
         return ALREADY_THERE
     bench.watcher.begin("sft", "steps", [("sft", 0)], 0)
     (facts,) = bench.workers.map(sft_task, [(run.path,)], run.recipe.sft.threads, bench.watcher.update)
-    return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}" if facts else "the model as given"
+    if not facts:
+        return "the model as given"
+    evaluated = run.manifest().get("sft_source", {}).get("question_is_evaluated", 0)
+    left_out = f", {evaluated} solutions left out because their questions are evaluated" if evaluated else ""
+    return f"loss {facts['first_loss']:.3f} to {facts['last_loss']:.3f}{left_out}"
 
 
 def sample(bench: Bench, current: Round) -> str:

@@ -30,9 +30,12 @@ def content_text(content: Any, marked: bool = False) -> str:
 
 
 def question_and_answer(messages: Sequence[Any]) -> tuple[str, str]:
-    """The question of a conversation of one turn, and the answer; a system message stands before the question.
+    """The question of a conversation of one turn, and the answer.
 
-    The answer is marked where its content is a list of blocks. Raises ValueError for any other conversation.
+    A system message is no part of the question: what a run says before it is its prompt's, and a test question would not be
+    known again under it. The answer is marked where its content is a list of blocks.
+
+    Raises ValueError for any other conversation.
     """
     texts = {"system": "", "user": "", "assistant": ""}
     for message in messages:
@@ -42,4 +45,4 @@ def question_and_answer(messages: Sequence[Any]) -> tuple[str, str]:
         texts[role] = content_text(content, marked=role == "assistant" and isinstance(content, list))
     if not texts["user"] or not texts["assistant"]:
         raise ValueError("not one question with one answer")
-    return "\n\n".join(text for text in (texts["system"], texts["user"]) if text), texts["assistant"]
+    return texts["user"], texts["assistant"]

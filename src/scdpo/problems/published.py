@@ -104,6 +104,12 @@ def _messages(record: Mapping[str, Any], where: str, fallback_id: str) -> Proble
     return Problem(as_text(record.get("id")) or fallback_id, question, NO_ANSWER, answer)
 
 
+def _own(record: Mapping[str, Any], where: str, fallback_id: str) -> Problem:
+    """One's own record; a worked solution may stand without a gold answer (see refuse_unanswered in source)."""
+    is_worked = isinstance(record.get("solution"), str) and not as_text(record.get("answer"))
+    return parse_problem({**record, "answer": NO_ANSWER} if is_worked else record, where, fallback_id)
+
+
 PUBLISHED: dict[str, ProblemSet] = {
     "gsm8k": ProblemSet("GSM8K", ("question", "answer"), _gsm8k, AFTER_HASHES, "en", "openai/gsm8k", "main/"),
     "math": ProblemSet("MATH", ("problem", "solution"), _math, IN_A_BOX, "en", "EleutherAI/hendrycks_math"),
@@ -115,7 +121,7 @@ PUBLISHED: dict[str, ProblemSet] = {
     "mgsm_zh": ProblemSet("MGSM-zh", ("question", "answer_number"), _mgsm_zh, CHINESE, "zh", "juletxara/mgsm", "zh"),
     "metamath": ProblemSet("MetaMathQA", ("query", "response"), _metamath, ALPACA, "en", "meta-math/MetaMathQA"),
     "messages": ProblemSet("conversations", ("messages",), _messages, hub="MathLLMs/MathCodeInstruct"),
-    "jsonl": ProblemSet("your own", ("question", "answer"), parse_problem),
+    "jsonl": ProblemSet("your own", ("question", "answer"), _own),
 }
 
 

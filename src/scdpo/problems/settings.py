@@ -11,7 +11,8 @@ from scdpo.settings import Settings
 Count = Annotated[int, Field(ge=0)] | Literal["all"]
 """So many problems, or all that are left."""
 Some = Annotated[int, Field(ge=1)] | Literal["all"]
-Sources = str | tuple[str, ...]
+Source = Annotated[str, Field(min_length=1)]
+Sources = str | tuple[Source, ...]
 """One source, or several."""
 
 
@@ -24,7 +25,7 @@ def each_source(sources: Sources) -> tuple[str, ...]:
 class ProblemSettings(Settings):
     """Where problems come from and how many each purpose gets; no problem serves two purposes."""
 
-    source: Sources = "stories"
+    source: Source | Annotated[tuple[Source, ...], Field(min_length=1)] = "stories"
     """stories, stories_code, gsm_symbolic, gsm_symbolic_code, a published set (gsm8k, math, svamp, ape210k, cmath, mgsm_zh)
     alone for the hub or as NAME:PATH for a local copy, the path of a JSON-lines file of your own, or a list of such sets and
     files, from which problems are drawn together (docs/problems.md)."""

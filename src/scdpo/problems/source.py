@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from scdpo.errors import ProblemError
 from scdpo.problems.gsm_symbolic import gsm_symbolic, gsm_symbolic_with_code
-from scdpo.problems.problem import Problem
+from scdpo.problems.problem import NO_ANSWER, Problem
 from scdpo.problems.published import PUBLISHED, ProblemSet, read_problem
 from scdpo.problems.records import Record, read_records
 from scdpo.problems.settings import Count, ProblemSettings, Sources, each_source
@@ -31,6 +31,11 @@ SHARES: dict[Split, int] = {"sft": 45, "pairs": 35, "dev": 5, "test": 15}
 
 def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
     """The problems of each purpose. Raises ProblemError where the sources cannot give as many as asked."""
+    return make_counted_splits(settings)[0]
+
+
+def make_counted_splits(settings: ProblemSettings) -> tuple[dict[Split, list[Problem]], int]:
+    """The same, with how many worked solutions of sft_source are left out because their questions are evaluated."""
     own, given = each_source(settings.source), each_source(settings.test_source)
     tests = in_turn([limit(distinct(held_out or read), settings.test) for read, held_out in read_sources(given)])
     taken = {problem.question for problem in tests}
@@ -38,23 +43,45 @@ def make_splits(settings: ProblemSettings) -> dict[Split, list[Problem]]:
     if generator and len(own) > 1:
         raise ProblemError(f'{generator} is generated and cannot be drawn together with others; name it alone in "source"')
     splits = generate(settings, generator, taken) if generator else cut_sources(settings, own, taken)
-    if settings.sft_source:
-        splits["sft"] = worked_solutions(settings, taken | {problem.question for problem in splits["test"]})
-    return splits | ({"test": tests} if given else {})
+    splits |= {"test": tests} if given else {}
+    refuse_unanswered([problem for split in ("pairs", "dev", "test") for problem in splits[split]])
+    left_out = 0
+    if each_source(settings.sft_source):
+        evaluated = {problem.question for problem in (*splits["test"], *splits["dev"])}
+        splits["sft"], left_out = worked_solutions(settings, evaluated)
+    return splits, left_out
 
 
-def worked_solutions(settings: ProblemSettings, taken: Collection[str]) -> list[Problem]:
-    """The problems of sft_source, shuffled by the seed, without the questions `taken`. They may be pair problems as well, as
-    in the paper: pairs are not worked solutions.
+def own_test(everything: Sequence[Problem], held_out: Sequence[Problem]) -> list[Problem]:
+    """The test split that a source has beside other problems; a source that is nothing else has none beside them."""
+    return list(held_out) if len(held_out) < len(everything) else []
+
+
+def refuse_unanswered(problems: Sequence[Problem]) -> None:
+    """Raises ProblemError where a problem that solutions are graded by has no gold answer: all of them would be wrong."""
+    unanswered = next((problem for problem in problems if problem.answer == NO_ANSWER), None)
+    if unanswered is not None:
+        raise ProblemError(
+            f"problem {unanswered.id} has no gold answer to grade by; pairs, dev and test need one, and worked solutions "
+            "without one belong in sft_source (see docs/problems.md)"
+        )
+
+
+def worked_solutions(settings: ProblemSettings, evaluated: Collection[str]) -> tuple[list[Problem], int]:
+    """The problems of sft_source, shuffled by the seed, without those of a test split and without the questions `evaluated`;
+    and how many these questions are. They may be pair problems as well, as in the paper: pairs are not worked solutions.
     """
-    everything = [problem for read, _ in read_sources(each_source(settings.sft_source)) for problem in read]
-    free = [problem for problem in everything if problem.question not in taken]
+    everything: list[Problem] = []
+    for read, held_out in read_sources(each_source(settings.sft_source)):
+        held_ids = {problem.id for problem in own_test(read, held_out)}
+        everything += [problem for problem in read if problem.id not in held_ids]
+    free = [problem for problem in everything if problem.question not in evaluated]
     random.Random(f"file:{settings.seed}").shuffle(free)
     if settings.sft != "all" and settings.sft > len(free):
         raise ProblemError(
             f'sft_source has {len(free)} problems and the recipe asks for {settings.sft}; lower sft, or set "all"'
         )
-    return limit(free, settings.sft)
+    return limit(free, settings.sft), len(everything) - len(free)
 
 
 def limit(problems: Sequence[Problem], count: Count) -> list[Problem]:
@@ -148,7 +175,7 @@ def generate(settings: ProblemSettings, source: str, taken: Collection[str]) -> 
     splits: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
     wanted: dict[Split, int] = {}
     for split in SPLITS:
-        count = 0 if split == "sft" and settings.sft_source else getattr(settings, split)
+        count = 0 if split == "sft" and each_source(settings.sft_source) else getattr(settings, split)
         if count == "all":
             raise ProblemError(f'{source} makes problems without end; "all" is no number of them: set {split} to one')
         wanted[split] = count
@@ -180,10 +207,10 @@ def cut_sources(settings: ProblemSettings, sources: Sequence[str], taken: Collec
     out, then cut one after another. Test splits of their own give the test problems, where no other source does.
     """
     read = read_sources(sources)
-    own_tests = [held_out if len(held_out) < len(everything) else [] for everything, held_out in read]
+    own_tests = [own_test(everything, held_out) for everything, held_out in read]
     has_tests = any(own_tests)
     lacking = [source for source, held_out in zip(sources, own_tests, strict=True) if not held_out]
-    if has_tests and lacking and not settings.test_source:
+    if has_tests and lacking and not each_source(settings.test_source):
         raise ProblemError(f"{', '.join(lacking)} has no test split and other sources have one; name them all in test_source")
     held_questions = {problem.question for held_out in own_tests for problem in held_out}
     free = [
@@ -192,10 +219,10 @@ def cut_sources(settings: ProblemSettings, sources: Sequence[str], taken: Collec
         if problem.question not in taken and problem.question not in held_questions
     ]
     splits: dict[Split, list[Problem]] = {split: [] for split in SPLITS}
-    order: list[Split] = ["dev", "pairs"] if settings.sft_source else ["dev", "sft", "pairs"]
-    if has_tests and not settings.test_source:
+    order: list[Split] = ["dev", "pairs"] if each_source(settings.sft_source) else ["dev", "sft", "pairs"]
+    if has_tests and not each_source(settings.test_source):
         splits["test"] = in_turn([cut(settings, sources, ["test"], distinct(each))["test"] for each in own_tests])
-    elif not settings.test_source:
+    elif not each_source(settings.test_source):
         order = ["test", *order]
     return splits | cut(settings, sources, order, free)
 

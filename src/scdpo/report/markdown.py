@@ -31,8 +31,10 @@ def markdown(one: Table) -> str:
 
 
 def tables(result: Result) -> str:
-    """What a run ends with: accuracies, differences with what they allow one to say, rounds, and a line on localisation."""
-    shown = [markdown(each) for each in all_tables(result) if each.name in ("main", "differences", "rounds")]
+    """What a run ends with: accuracies, differences with what they allow one to say, both by test set where there are several,
+    rounds, and a line on localisation."""
+    named = ("main", "differences", "sets", "set-differences", "rounds")
+    shown = [markdown(each) for each in all_tables(result) if each.name in named]
     return "\n".join([*shown, *([f"{located(result.localisation)}\n"] if result.localisation else [])])
 
 

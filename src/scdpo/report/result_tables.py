@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from scdpo.problems.step_oracle import ERROR_KINDS
-from scdpo.report.result import READING, Result, call, difference_label, label, on_problems, p_text, percent, points, round_call
+from scdpo.report.result import (
+    READING,
+    Result,
+    SetFigures,
+    call,
+    difference_label,
+    label,
+    on_problems,
+    p_text,
+    percent,
+    points,
+    round_call,
+)
 from scdpo.report.table import RESOLVED, SUPPORTED, Table, resolved_cells, supported_best
 
 ROUNDS = (
@@ -55,15 +67,16 @@ def difference_table(result: Result) -> Table:
 
 
 def set_tables(result: Result) -> list[Table]:
-    """Accuracies and differences on each of several test sets."""
-    heads = [f"{name} ({each.accuracy['sft'].n})" for name, each in result.sets.items()]
-    bests = [supported_best(each.accuracy, each.differences) for each in result.sets.values()]
-    differences = [[each.differences[name] for each in result.sets.values()] for name in result.differences]
+    """Accuracies and differences on each of several test sets, and on all of them together."""
+    columns = {**result.sets, "together": SetFigures(result.accuracy, result.differences)}
+    heads = [f"{name} ({each.accuracy['sft'].n})" for name, each in columns.items()]
+    bests = [supported_best(each.accuracy, each.differences) for each in columns.values()]
+    differences = [[each.differences[name] for each in columns.values()] for name in result.differences]
     accuracy = Table(
         name="sets",
         title=f"Accuracy in %, greedy, by test set ({result.split} problems of each).",
         head=("method", *heads),
-        rows=tuple((label(name), *(percent(each.accuracy[name]) for each in result.sets.values())) for name in result.accuracy),
+        rows=tuple((label(name), *(percent(each.accuracy[name]) for each in columns.values())) for name in result.accuracy),
         note=f"Wilson 95% intervals. {SUPPORTED}",
         strong=frozenset(
             (row, 1 + n) for row, name in enumerate(result.accuracy) for n, best in enumerate(bests) if name == best
