@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,27 +51,41 @@ def fetch(asked: HubName, kind: Kind, patterns: Sequence[str] = ()) -> Path:
     A full hash that is in the cache needs no network; a branch or tag without network is what the cache last knew of it.
     patterns: the files of a data set that are wanted. Raises HubError.
     """
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     wanted = MODEL_FILES if kind == "model" else list(patterns)
-    if asked.is_pinned:
-        with suppress(LocalEntryNotFoundError):
-            folder = _snapshot(asked, kind, wanted, local_files_only=True)
-            if kind == "dataset" or _has_weights(folder):
-                return folder
+    if asked.is_pinned and (cached := _cached(asked, kind, wanted)):
+        return cached
     try:
-        if asked.is_pinned:
-            _greet(asked, kind)
+        _greet(asked, kind)
+    except Exception as error:  # of the hub, or of the network below it
+        cached = None if asked.is_pinned else _cached(asked, kind, wanted)
+        if cached is None:
+            raise HubError(_trouble(asked, kind, error)) from error
+        return cached
+    try:
         folder = _snapshot(asked, kind, wanted)
         if kind == "model" and not _has_weights(folder):
             folder = _snapshot(HubName(asked.name, folder.name), kind, [*wanted, *PICKLED_WEIGHTS])
         return folder
-    except Exception as error:  # of many types: of the hub, of the network below it, of the disk
+    except Exception as error:  # also of the disk
         raise HubError(_trouble(asked, kind, error)) from error
 
 
+def _cached(asked: HubName, kind: Kind, wanted: Sequence[str]) -> Path | None:
+    """The snapshot in the cache, where it is whole as far as that can be told."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(asked, kind, wanted, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return folder if kind == "dataset" or _has_weights(folder) else None
+
+
 def _greet(asked: HubName, kind: Kind) -> None:
-    """One question, with one answer or none: without a way to the hub, the library asks for a commit's files for minutes."""
+    """One question, with one answer or none: without a way to the hub, the library's own questions take up to minutes.
+
+    Raises HfHubHTTPError, LocalEntryNotFoundError.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -118,19 +131,21 @@ def _trouble(asked: HubName, kind: Kind, error: Exception) -> str:
         return f"{asked.name} wants its terms accepted: do so on its page, then log in with hf auth login, or set HF_TOKEN"
     if isinstance(error, RevisionNotFoundError):
         return f'{asked.name} has no revision "{asked.revision}"; name a branch, a tag or a full commit hash of it'
-    if isinstance(error, RepositoryNotFoundError) or _status(error) == 401:
+    if isinstance(error, RepositoryNotFoundError) or http_status(error) == 401:
         what = "data set" if kind == "dataset" else "model"
         return f"there is no {what} {asked.name}, or it is private: check the name, or log in with hf auth login (or HF_TOKEN)"
-    if isinstance(error, LocalEntryNotFoundError):
-        cause = error.__cause__
-        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else f"no answer from {constants.ENDPOINT}"
-        if isinstance(cause, HfHubHTTPError):
-            why = f"{constants.ENDPOINT} answered {_status(cause)}"
+    if isinstance(error, (LocalEntryNotFoundError, HfHubHTTPError)):
+        why = f"no answer from {constants.ENDPOINT}"
+        if constants.is_offline_mode():
+            why = "HF_HUB_OFFLINE is set"
+        elif status := http_status(error) or http_status(error.__cause__):
+            why = f"{constants.ENDPOINT} answered {status}"
         return f"{why}, and {asked} is not whole in {constants.HF_HUB_CACHE} (HF_HOME says where that is)"
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _status(error: Exception) -> int | None:
+def http_status(error: BaseException | None) -> int | None:
+    """What the hub answered, where an error is its answer."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
