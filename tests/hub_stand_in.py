@@ -1,7 +1,7 @@
 """A stand-in of the hub's HTTP interface, as far as huggingface_hub and transformers use it: repositories with commits.
 
-Built after what huggingface_hub 2.4 sends and reads. Files that are safetensors or parquet go by Git LFS, in its basic transfer.
-No Xet, no pull requests, no branches but main; tags are set by the tests.
+Built after what huggingface_hub 2.4 sends and reads. Files that are safetensors or parquet go by Git LFS, in its basic
+transfer. No Xet, no pull requests, no branches but main; tags are set by the tests.
 """
 
 from __future__ import annotations
