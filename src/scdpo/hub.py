@@ -51,23 +51,26 @@ def fetch(asked: HubName, kind: Kind, patterns: Sequence[str] = ()) -> Path:
     A full hash that is in the cache needs no network; a branch or tag without network is what the cache last knew of it.
     patterns: the files of a data set that are wanted. Raises HubError.
     """
-    wanted = MODEL_FILES if kind == "model" else list(patterns)
+    try:
+        return _fetched(asked, kind, MODEL_FILES if kind == "model" else patterns)
+    except Exception as error:  # of many types: of the hub, of the network below it, of the disk
+        raise HubError(_trouble(asked, kind, error)) from error
+
+
+def _fetched(asked: HubName, kind: Kind, wanted: Sequence[str]) -> Path:
     if asked.is_pinned and (cached := _cached(asked, kind, wanted)):
         return cached
     try:
         _greet(asked, kind)
-    except Exception as error:  # of the hub, or of the network below it
+    except Exception:
         cached = None if asked.is_pinned else _cached(asked, kind, wanted)
         if cached is None:
-            raise HubError(_trouble(asked, kind, error)) from error
+            raise
         return cached
-    try:
-        folder = _snapshot(asked, kind, wanted)
-        if kind == "model" and not _has_weights(folder):
-            folder = _snapshot(HubName(asked.name, folder.name), kind, [*wanted, *PICKLED_WEIGHTS])
-        return folder
-    except Exception as error:  # also of the disk
-        raise HubError(_trouble(asked, kind, error)) from error
+    folder = _snapshot(asked, kind, wanted)
+    if kind == "model" and not _has_weights(folder):
+        folder = _snapshot(HubName(asked.name, folder.name), kind, [*wanted, *PICKLED_WEIGHTS])
+    return folder
 
 
 def _cached(asked: HubName, kind: Kind, wanted: Sequence[str]) -> Path | None:

@@ -52,7 +52,9 @@ def model_bytes(folder) -> dict[str, bytes]:
 
 def prepare(folder, recipe=None, **fields):
     options = {"problems.sft": "4", "problems.pairs": "4", "problems.dev": "0", "problems.test": "4"}
-    return RunDirectory.prepare(folder, recipe, options | {name.replace("_", ".", 1): value for name, value in fields.items()})
+    return RunDirectory.prepare(
+        folder, recipe, options | {name.replace("_", ".", 1).replace("-", "_"): value for name, value in fields.items()}
+    )
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_a_run_keeps_the_commits_that_it_got(stocked, tmp_path):
     assert again.recipe == run.recipe and len(stocked.requests) == asked
     with pytest.raises(RunError, match=r"another recipe \(model.revision: '[0-9a-f]{40}' there, 'v1' now\)"):
         prepare(tmp_path / "run", **wishes, model_revision="v1")
-    with pytest.raises(RunError, match=r"problems.source: .* there, 'gsm8k:openai/gsm8k@v1' now"):
+    with pytest.raises(RunError, match=r"problems.source: .* there, 'gsm8k@v1' now"):
         prepare(tmp_path / "run", **wishes | {"problems_source": "gsm8k@v1"})
     stocked.close()  # and without the hub, from the cache
     copy = RunDirectory.prepare(tmp_path / "copy", str(tmp_path / "run" / "recipe.toml"), {})
@@ -132,6 +134,33 @@ def test_the_task_loads_the_pinned_model(stocked, tmp_path):
     model.commit({"config.json": json.dumps(config | {"scdpo_mark": "moved"}).encode()})
     assert main(["sft", str(tmp_path / "run"), "--workers", "1"]) == 0
     assert json.loads((tmp_path / "run/models/sft/config.json").read_text())["scdpo_mark"] == "kept"
+
+
+def test_a_run_from_before_pins_goes_on(stocked, tmp_path):
+    """Its recipe names no commits and its manifest none: the same recipe continues it."""
+    wishes = {"model_path": "owner/small", "problems_source": "gsm8k"}
+    run = prepare(tmp_path / "run", **wishes)
+    model = run.recipe.model.model_copy(update={"revision": ""})
+    problems = run.recipe.problems.model_copy(update={"source": "gsm8k"})
+    (run.path / "recipe.toml").write_text(run.recipe.model_copy(update={"model": model, "problems": problems}).to_toml())
+    run.manifest_file.unlink()
+    assert prepare(tmp_path / "run", **wishes).recipe.model.revision == ""
+
+
+def test_every_source_is_pinned(stocked, tmp_path):
+    """And the sets keep their names: no commit gets into the ids of problems."""
+    data = stocked.add("datasets", "some/more", {"train.jsonl": rows(300, 9)})
+    sources = {
+        "problems_source": '["gsm8k", "gsm8k:some/more"]',
+        "problems_sft__source": "gsm8k@v1",
+        "problems_test__source": "gsm8k",
+    }
+    run = prepare(tmp_path / "run", **{name.replace("__", "-"): value for name, value in sources.items()})
+    assert run.recipe.problems.source[1] == f"gsm8k:some/more@{data.refs['main']}"
+    assert set(run.manifest()["revisions"]) == {
+        f"datasets/{name}" for name in ("openai/gsm8k@main", "openai/gsm8k@v1", "some/more@main")
+    }
+    assert {problem.id.partition("/")[0] for problem in run.pair_problems} <= {"gsm8k-1", "gsm8k-2"}
 
 
 def test_a_hash_in_the_cache_asks_nobody(stocked):

@@ -116,14 +116,12 @@ def test_a_name_alone_is_the_hub(tmp_path, monkeypatch):
     assert asked == ["ChilleD/SVAMP@main", "somebody/svamp@main", "ChilleD/SVAMP@v1", "somebody/svamp@refs/pr/2"]
 
 
-def test_without_the_hub_the_cure_is_named(monkeypatch):
-    import huggingface_hub
+def test_without_the_hub_the_cure_is_named(monkeypatch, tmp_path):
+    from huggingface_hub import constants
 
-    def refuse(*args, **kwargs):
-        raise OSError("no way out")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ProblemError, match=r"cannot load openai/gsm8k from the hub \(no way out\).*NAME:PATH"):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ProblemError, match=r"cannot load openai/gsm8k from the hub \(HF_HUB_OFFLINE is set.*NAME:PATH"):
         read_source("gsm8k")
 
 

@@ -18,8 +18,9 @@ from scdpo.pipeline.recipe import flat_fields
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.tasks import prompt_of
 from scdpo.problems.records import hub_name
-from scdpo.problems.source import GENERATORS, locate
-from scdpo.report.model_card import Published, TestedOn, model_card
+from scdpo.problems.settings import each_source
+from scdpo.problems.source import GENERATORS, locate, set_labels
+from scdpo.report.model_card import HeldOut, Published, model_card
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.training.adapters import is_adapter
 from scdpo.training.model_files import load_model, load_tokenizer, save_model
@@ -125,15 +126,20 @@ def published(run: RunDirectory, model: str, to: str, data: str, page: str) -> P
     problems = run.recipe.problems
     asked = model_on_hub(run.recipe)
     base = HUB_NAMES.get(run.recipe.model.path) or (asked.name if asked else None)
-    source, _, _ = data_set(problems.source)
-    name, revision, title = data_set(problems.test_source or problems.source)
+    sources = (*each_source(problems.source), *each_source(problems.sft_source))
+    trained_on = [name for name, _, _ in map(data_set, sources) if name]
+    tested = each_source(problems.test_source) or each_source(problems.source)
+    tested_on = {}
+    for label, source in zip(set_labels(tested), tested, strict=True):
+        name, revision, title = data_set(source)
+        tested_on[label] = HeldOut(title, name or title, revision)
     language = next((problem.language for problem in run.evaluation_problems), None)
     return Published(
         name=to,
         model=model,
         base=base,
-        trained_on=[source] if source else [],
-        tested_on=TestedOn(title, name or title, run.recipe.evaluation.split, revision),
+        trained_on=list(dict.fromkeys(trained_on)),
+        tested_on=tested_on,
         language=language,
         data=data,
         page=page,

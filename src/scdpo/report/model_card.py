@@ -15,26 +15,25 @@ ABOUT = "Step-Controlled DPO ([arXiv 2407.00782](https://arxiv.org/abs/2407.0078
 
 
 @dataclass(frozen=True, slots=True)
-class TestedOn:
+class HeldOut:
     """The problems that the accuracies are of. title: as people call it; name: on the hub, or the generator's."""
 
     title: str
     name: str
-    split: str
     revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a card is of. name: OWNER/NAME; base, trained_on: names on the hub, where there are any; data, page: where pairs and
-    page were published with it, "" where they were not.
+    """What a card is of. name: OWNER/NAME; base, trained_on: names on the hub, where there are any; tested_on: by what the
+    test sets are called in results.json; data, page: where pairs and page were published with it, "" where they were not.
     """
 
     name: str
     model: str
     base: str | None
     trained_on: Sequence[str]
-    tested_on: TestedOn
+    tested_on: Mapping[str, HeldOut]
     language: str | None
     data: str = ""
     page: str = ""
@@ -42,21 +41,26 @@ class Published:
 
 def model_card(of: Published, results: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """README.md. results: results.json; made: how the model was made, by name. The license is the user's to add."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult, ModelCardData, constants
 
-    own = results["models"][of.model]
-    accuracy = EvalResult(
-        task_type="text-generation",
-        task_name="Mathematical reasoning",
-        dataset_type=of.tested_on.name,
-        dataset_name=of.tested_on.title,
-        dataset_split=of.tested_on.split,
-        dataset_revision=of.tested_on.revision,
-        metric_type="accuracy",
-        metric_name="accuracy, greedy",
-        metric_value=own["accuracy"],
-        metric_args={"ci95": own["ci95"], "n": own["n"]},
-    )
+    split = results["split"]
+    by_set = results.get("sets") or {" and ".join(of.tested_on): results}
+    tested_on = {label: of.tested_on.get(label, HeldOut(label, label)) for label in by_set}
+    tested = [
+        EvalResult(
+            task_type="text-generation",
+            task_name="Mathematical reasoning",
+            dataset_type=on.name,
+            dataset_name=on.title,
+            dataset_split=split,
+            dataset_revision=on.revision,
+            metric_type="accuracy",
+            metric_name="accuracy, greedy",
+            metric_value=by_set[label]["models"][of.model]["accuracy"],
+            metric_args={name: by_set[label]["models"][of.model][name] for name in ("ci95", "n")},
+        )
+        for label, on in tested_on.items()
+    ]
     header = ModelCardData(
         base_model=of.base,
         datasets=[*of.trained_on, *([of.data] if of.data else [])] or None,
@@ -66,10 +70,13 @@ def model_card(of: Published, results: Mapping[str, Any], made: Mapping[str, Any
         metrics=["accuracy"],
         tags=["scdpo", "step-controlled-dpo", "math"],
         model_name=of.name,
-        eval_results=[accuracy],
+        eval_results=tested,
     )
     links = {"Its preference pairs": of.data and f"datasets/{of.data}", "The run's page": of.page and f"spaces/{of.page}"}
-    shown = "\n\n".join(f"{what}: [{place}](https://huggingface.co/{place})" for what, place in links.items() if place)
+    shown = "\n\n".join(
+        f"{what}: [{place}]({constants.HUGGINGFACE_CO_URL_HOME}{place})" for what, place in links.items() if place
+    )
+    came_out = "\n\n".join(figures(of.model, f"{on.title} ({split})", by_set[label]) for label, on in tested_on.items())
     return f"""---
 {header.to_yaml().strip()}
 ---
@@ -82,11 +89,7 @@ The model {LABELS.get(of.model, of.model)} of a run of scdpo: {ABOUT}.
 
 ## What came out
 
-Greedy answers to {own["n"]:,} problems of {of.tested_on.title} ({of.tested_on.split}); 95% intervals.
-
-{accuracies(results["models"])}
-
-{differences(results.get("differences", {}), of.model)}
+{came_out}
 
 {READING}
 
@@ -109,6 +112,12 @@ It was trained on prompts in the form below, and on no other.
 
 The license is for you to add: `license: ...` in this file's header.
 """
+
+
+def figures(model: str, problems: str, results: Mapping[str, Any]) -> str:
+    """What came out on a test set. problems: what it is called."""
+    shown = (accuracies(results["models"]), differences(results["differences"], model))
+    return "\n\n".join([f"Greedy answers to problems of {problems}; 95% intervals.", *(each for each in shown if each)])
 
 
 def accuracies(models: Mapping[str, Any]) -> str:
