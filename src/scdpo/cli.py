@@ -19,6 +19,7 @@ from scdpo.commands.bench_options import add_bench
 from scdpo.commands.compare import add_compare
 from scdpo.commands.exchange import add_export, add_import
 from scdpo.commands.plan import add_plan
+from scdpo.commands.push import add_push
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
@@ -50,6 +51,7 @@ ALONE = (
     add_doctor,
     add_import,
     add_export,
+    add_push,
     add_bench,
     add_plan,
 )
@@ -174,7 +176,7 @@ def user_message(error: BaseException) -> str | None:
 
 def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     """Carry a parsed command out."""
-    quiet_libraries()
+    quiet_libraries(bars=getattr(known, "library_bars", False))
     from rich.console import Console
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -254,11 +256,12 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     return 0
 
 
-def quiet_libraries() -> None:
-    """Keep the libraries' own progress bars and notices out of ours."""
+def quiet_libraries(bars: bool) -> None:
+    """Keep the libraries' notices out of ours, and their progress bars where the command does not want them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    if not bars:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # the workers'; what one library tells another

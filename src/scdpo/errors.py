@@ -18,6 +18,10 @@ class ProblemError(ScdpoError):
     """A problem source that cannot be read, or holds something that is not a problem."""
 
 
+class HubError(ScdpoError):
+    """A repository of the hub that cannot be read or written."""
+
+
 class ModelError(ScdpoError):
     """A model or tokenizer that cannot be loaded, saved or used for the recipe."""
 

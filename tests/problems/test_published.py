@@ -108,20 +108,20 @@ def test_a_name_alone_is_the_hub(tmp_path, monkeypatch):
     """The hub's copy is a local folder once it is fetched; here one is given in its place."""
     asked = []
     write_lines(tmp_path / "data" / "train.jsonl", *numbered(SVAMP, 3))
-    monkeypatch.setattr(records, "download", lambda name: asked.append(name) or tmp_path)
+    monkeypatch.setattr(records, "download", lambda name: asked.append(str(name)) or tmp_path)
     assert len(read_source("svamp")[0]) == 3
     assert len(read_source("svamp:somebody/svamp")[0]) == 3
-    assert asked == ["ChilleD/SVAMP", "somebody/svamp"]
+    assert len(read_source("svamp@v1")[0]) == 3
+    assert len(read_source("svamp:somebody/svamp@refs/pr/2")[0]) == 3
+    assert asked == ["ChilleD/SVAMP@main", "somebody/svamp@main", "ChilleD/SVAMP@v1", "somebody/svamp@refs/pr/2"]
 
 
-def test_without_the_hub_the_cure_is_named(monkeypatch):
-    import huggingface_hub
+def test_without_the_hub_the_cure_is_named(monkeypatch, tmp_path):
+    from huggingface_hub import constants
 
-    def refuse(*args, **kwargs):
-        raise OSError("no way out")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ProblemError, match=r"cannot load openai/gsm8k from the hub \(no way out\).*NAME:PATH"):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ProblemError, match=r"cannot load openai/gsm8k from the hub \(HF_HUB_OFFLINE is set.*NAME:PATH"):
         read_source("gsm8k")
 
 

@@ -19,12 +19,19 @@ from scdpo.exchange.tree_file import AskedTree
 
 
 def write_export(
-    folder: Path, format: str, trees: Iterable[AskedTree], template: str, facts: Mapping[str, str], texts: Mapping[str, str]
+    folder: Path,
+    format: str,
+    trees: Iterable[AskedTree],
+    template: str,
+    facts: Mapping[str, str],
+    texts: Mapping[str, str],
+    called: str = "",
 ) -> dict[str, int]:
     """Write every branch of the trees as a row; returns how many rows there are of each kind.
 
-    template: the prompt around {question}; facts: how the trees were made, for the card; texts: further files by name.
-    Raises ExchangeError where there is nothing to write, or something else lies in the folder.
+    template: the prompt around {question}; facts: how the trees were made, for the card; texts: further files by name;
+    called: the data set's name on its card, where that is not the folder's. Raises ExchangeError where there is nothing to
+    write, or something else lies in the folder.
     """
     form = OUT_FORMATS[format]
     rows, kinds = [], Counter[str]()
@@ -43,7 +50,7 @@ def write_export(
     _write_rows(data, rows)
     for name, make in (form.beside or {}).items():
         (partial / name).write_text(make(form.data_file), encoding="utf-8")
-    for name, text in {**texts, "README.md": data_card(form, folder.name, dict(kinds), facts)}.items():
+    for name, text in {**texts, "README.md": data_card(form, called or folder.name, dict(kinds), facts)}.items():
         (partial / name).write_text(text, encoding="utf-8")
     if folder.exists():
         folder.rmdir()

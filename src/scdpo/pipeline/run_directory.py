@@ -18,6 +18,7 @@ from scdpo.errors import RecipeError, RunError
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.pipeline.given_trees import take_given_trees
+from scdpo.pipeline.pins import keep, resolve
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import Round
@@ -65,16 +66,17 @@ class RunDirectory:
             return cls.open(folder).asked_for(overrides, recipe)
         if folder.exists() and (not folder.is_dir() or any(entry.name != STAND_IN for entry in folder.iterdir())):
             raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
-        resolved = load_recipe(recipe or "quickstart", overrides)
-        if not resolved.prompt.template:
-            prompt_template(resolved.problems.source)  # refuses sources that are asked in different ways, before any is read
+        asked = load_recipe(recipe or "quickstart", overrides)
+        if not asked.prompt.template:
+            prompt_template(asked.problems.source)  # refuses sources that are asked in different ways, before any is read
+        resolved, pins = resolve(asked)
         splits, left_out = make_counted_splits(
             resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
         )
         given, evaluated = take_given_trees(resolved, splits) if resolved.sampling.trees else ([], 0)
         check_splits(resolved, splits)
         if resolved.model.path:
-            check_model(resolved.model.path, resolved.model.trust_remote_code)
+            check_model(resolved.model.place, resolved.model.trust_remote_code)
         is_new = not folder.exists()
         run = cls(folder, resolved)
         try:
@@ -86,6 +88,8 @@ class RunDirectory:
                 run.update_manifest(given_trees={"taken": len(given), "question_is_evaluated": evaluated})
             if each_source(resolved.problems.sft_source):
                 run.update_manifest(sft_source={"taken": len(splits["sft"]), "question_is_evaluated": left_out})
+            if pins:
+                run.update_manifest(revisions=pins)
             write_whole(folder / "recipe.toml", resolved.to_toml())
         except BaseException:
             shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
@@ -101,7 +105,7 @@ class RunDirectory:
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
         wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
-        wanted = self.studies_wanted(wanted, overrides)
+        wanted = self.studies_wanted(keep(wanted, self.manifest().get("revisions", {})), overrides)
         free = FREE if self.has_records("credit") else (*FREE, "credit.")
         changed = [line for line in differences(self.recipe, wanted) if not line.startswith(free)]
         if changed:

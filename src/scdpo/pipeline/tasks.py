@@ -237,7 +237,7 @@ def sft_task(path: Path, report: Report) -> Record:
     seed = derive_seed(recipe.run.seed, "model")
     marks = (*(MARKS if recipe.code.format == "blocks" else ()), *recipe.prompt.special_tokens)
     if settings.path:
-        tokenizer = load_tokenizer(settings.path, settings.trust_remote_code)
+        tokenizer = load_tokenizer(settings.place, settings.trust_remote_code)
         new_tokens = add_marks(tokenizer, marks) if problems else 0
         if new_tokens and recipe.sft.lora.rank:
             raise ModelError(
@@ -246,7 +246,7 @@ def sft_task(path: Path, report: Report) -> Record:
             )
 
         def untrained() -> Any:
-            model = load_model(settings.path, trust_remote_code=settings.trust_remote_code)
+            model = load_model(settings.place, trust_remote_code=settings.trust_remote_code)
             if new_tokens:
                 grow_embeddings(model, len(tokenizer), seed)
             return model
@@ -275,7 +275,7 @@ def sft_task(path: Path, report: Report) -> Record:
             unspelled += 1
     lora = recipe.sft.lora
     if settings.path and lora.quantize:
-        model = load_model(settings.path, quantization(lora), settings.trust_remote_code)
+        model = load_model(settings.place, quantization(lora), settings.trust_remote_code)
     else:
         model = untrained()
     refuse_other_attention(model, settings.context)
@@ -285,7 +285,7 @@ def sft_task(path: Path, report: Report) -> Record:
     if adapter.folder.is_dir():  # trained before, and stopped in the merging
         facts = json.loads(adapter.log.read_text(encoding="utf-8").splitlines()[-1])
     else:
-        model = add_adapters(model, lora, settings.path, training.seed)
+        model = add_adapters(model, lora, settings.place, training.seed)
         facts = train_sft(model, worked, codec, recipe.sft, recipe.context_of(recipe.sft), adapter, report, unspelled)
     if launched().is_main_process:
         save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))

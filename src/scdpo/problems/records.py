@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import ProblemError
+from scdpo import hub
+from scdpo.errors import HubError, ProblemError
 from scdpo.jsonlines import read_json_lines
 from scdpo.problems.published import ProblemSet
 
 SUFFIXES = (".jsonl", ".json", ".tsv", ".parquet")
 TEST = re.compile(r"(?:^|[/_.-])test(?:[/_.-]|$)")
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +36,51 @@ class Record:
 
 
 def read_records(place: str, published: ProblemSet) -> list[Record]:
-    """The records at a path, or on the hub. place: a file, a folder, a hub name, or "" for the set's own place on the hub.
+    """The records at a path, or on the hub. place: a file, a folder, a hub name with or without @REVISION, or for the set's own
+    place on the hub "" or @REVISION.
 
     Raises ProblemError where there is nothing to read.
     """
     path = Path(place).expanduser()
-    if place and path.is_dir():
-        return _from_folder(path, published)
-    if place and (path.exists() or not HUB_NAME.fullmatch(place) or path.suffix in SUFFIXES):
-        return list(_from_file(path, place, published))
-    return _from_folder(download(place or published.hub or ""), published)
+    asked = hub_name(place, published)
+    if asked:
+        return _from_folder(download(asked), published)
+    if path.is_dir():
+        try:
+            return _from_folder(hub.snapshot_of(path), published)
+        except HubError as error:
+            raise ProblemError(str(error)) from error
+    return list(_from_file(path, place, published))
 
 
-def download(name: str) -> Path:
-    """The local copy of a data set of the hub, fetched where it is not there yet. Raises ProblemError where it cannot be."""
-    from huggingface_hub import snapshot_download
+def hub_name(place: str, published: ProblemSet) -> hub.HubName | None:
+    """The data set of the hub that a place names, None for a path."""
+    path = Path(place).expanduser()
+    if place and not place.startswith("@"):
+        asked = hub.parse(place)
+        return None if asked is None or "/" not in asked.name or path.exists() or path.suffix in SUFFIXES else asked
+    return hub.parse(f"{published.hub}{place}") if published.hub else None
 
+
+def download(asked: hub.HubName) -> Path:
+    """The local copy of a data set of the hub, fetched where it is not there yet; called by its commit.
+
+    Raises ProblemError where it cannot be had.
+    """
     try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=[f"*{suffix}" for suffix in SUFFIXES]))
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return hub.fetch(asked, "dataset", [f"*{suffix}" for suffix in SUFFIXES])
+    except HubError as error:
         raise ProblemError(
-            f"cannot load {name} from the hub ({reason}); with no way to it, give a local copy: problems.source = NAME:PATH"
+            f"cannot load {asked.name} from the hub ({error}); with no way to it, give a local copy: "
+            "problems.source = NAME:PATH"
         ) from error
 
 
 def _from_folder(folder: Path, published: ProblemSet) -> list[Record]:
     """All files of a folder that may hold records; those with "test" in their path are the test split."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix in SUFFIXES and file.is_file() and not _is_about(file))
-    names = {file: file.relative_to(folder).as_posix() for file in files}
-    if published.only and any(published.only in name for name in names.values()):
+    names = {file: file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES}
+    files = [file for file in names if file.is_file() and not _is_about(names[file])]
+    if published.only and any(published.only in names[file] for file in files):
         files = [file for file in files if published.only in names[file]]
     if not files:
         raise ProblemError(
@@ -78,9 +93,10 @@ def _from_folder(folder: Path, published: ProblemSet) -> list[Record]:
     ]
 
 
-def _is_about(file: Path) -> bool:
-    """Whether a file tells of a data set and holds none of it."""
-    return file.name in ("dataset_infos.json", "dataset_info.json", "state.json") or file.name.startswith(".")
+def _is_about(name: str) -> bool:
+    """Whether a file tells of a data set and holds none of it, as what lies in .git, and in .cache of a hub's download."""
+    parts = name.split("/")
+    return parts[-1] in ("dataset_infos.json", "dataset_info.json", "state.json") or any(part[0] == "." for part in parts)
 
 
 def _from_file(path: Path, name: str, published: ProblemSet) -> Iterator[Record]:

