@@ -18,7 +18,9 @@ from scdpo import __version__
 from scdpo.commands.bench_options import add_bench
 from scdpo.commands.compare import add_compare
 from scdpo.commands.exchange import add_export, add_import
+from scdpo.commands.lm_eval import add_lm_eval_task
 from scdpo.commands.plan import add_plan
+from scdpo.commands.show import add_show
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
@@ -42,6 +44,7 @@ EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
 ALONE = (
     add_fields,
+    add_show,
     add_grade,
     add_steps,
     add_compare,
@@ -50,6 +53,7 @@ ALONE = (
     add_doctor,
     add_import,
     add_export,
+    add_lm_eval_task,
     add_bench,
     add_plan,
 )
@@ -258,6 +262,7 @@ def quiet_libraries() -> None:
     """Keep the libraries' own progress bars and notices out of ours."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # no line a retry: the error at their end says it
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
