@@ -25,7 +25,7 @@ def act_lm_eval_task(known: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
     from scdpo.errors import RunError
-    from scdpo.evaluation.lm_eval_task import PROBLEMS, task_lines, task_yaml
+    from scdpo.evaluation.lm_eval_task import CODE, PROBLEMS, TASK_CODE, TOKENIZER, task_lines, task_yaml
     from scdpo.pipeline.records import write_whole
     from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.pipeline.tasks import rules_of, run_codec
@@ -41,16 +41,17 @@ def act_lm_eval_task(known: argparse.Namespace, console: Console) -> None:
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; name a new folder with --out")
     codec, tokens = run_codec(run), recipe.evaluation.max_new_tokens
-    rules = rules_of(run.round(1), codec, tokens)
-    lines = task_lines(run.evaluation_problems, rules)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / PROBLEMS, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    lines = list(task_lines(run.evaluation_problems, rules_of(run.round(1), codec, tokens)))
     ends = [codec.tokenizer.convert_ids_to_tokens(id) for id in sorted(codec.end_ids)]
-    write_whole(out / f"{known.name}.yaml", task_yaml(known.name, out.absolute() / PROBLEMS, model.absolute(), ends, tokens))
+    out.mkdir(parents=True, exist_ok=True)
+    codec.tokenizer.save_pretrained(out / TOKENIZER)
+    write_whole(out / PROBLEMS, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    write_whole(out / CODE, TASK_CODE)
+    write_whole(out / f"{known.name}.yaml", task_yaml(known.name, ends, tokens))
     arguments = f"pretrained={run.path / 'models' / 'scdpo'},dtype=float32"
     command = ["lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", known.name, "--include_path", str(out)]
     console.print(
-        f"{out}: {len(run.evaluation_problems):,} problems of {recipe.evaluation.split}; evaluate a model on them with\n"
+        f"{out}: {len(lines):,} problems of {recipe.evaluation.split}; evaluate a model on them with\n"
         f"  {shlex.join([*command, '--batch_size', '64'])}",
         markup=False,
     )
