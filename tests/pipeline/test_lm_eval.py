@@ -59,7 +59,17 @@ def test_the_harness_gives_our_accuracy(finished, task, tmp_path, model):
     """lm_eval as a user types it: each problem's text and verdict are those of our evaluation, and so is the accuracy."""
     arguments = f"pretrained={finished / 'models' / model},dtype=float32"
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", "easy"]
-    command += ["--include_path", str(task), "--batch_size", "16", "--device", "cpu", "--log_samples", "--output_path", str(tmp_path)]
+    command += [
+        "--include_path",
+        str(task),
+        "--batch_size",
+        "16",
+        "--device",
+        "cpu",
+        "--log_samples",
+        "--output_path",
+        str(tmp_path),
+    ]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -140,7 +140,10 @@ def facts(recipe: Recipe, codec: Codec, ids: Sequence[int]) -> list[tuple[str, s
     found = [
         ("form", f"{form}{prompter.template!r}"),
         ("begin of a sequence", begin),
-        ("ends a solution", named(codec.end_id) + (f"; generation also ends at {', '.join(map(named, stops))}" if stops else "")),
+        (
+            "ends a solution",
+            named(codec.end_id) + (f"; generation also ends at {', '.join(map(named, stops))}" if stops else ""),
+        ),
         ("end of a sequence", named(tokenizer.eos_token_id)),
         ("steps", f"cut as {codec.format}" + ("; no code" if codec.code is None else "")),
     ]
@@ -148,7 +151,9 @@ def facts(recipe: Recipe, codec: Codec, ids: Sequence[int]) -> list[tuple[str, s
         marks = {"blocks": "<|endofblock|> behind <|code|>", "fences": "the line that closes ```python"}
         found.append(("stops for code at", marks[codec.code.name]))
     room = recipe.model.context - recipe.sampling.max_new_tokens
-    fits = f"{len(ids)} of at most {room} tokens (context {recipe.model.context}, {recipe.sampling.max_new_tokens} for a solution)"
+    fits = (
+        f"{len(ids)} of at most {room} tokens (context {recipe.model.context}, {recipe.sampling.max_new_tokens} for a solution)"
+    )
     return [*found, ("length", fits if len(ids) <= room else f"too long: {fits}")]
 
 
