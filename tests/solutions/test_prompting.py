@@ -62,7 +62,7 @@ FORMS = st.sampled_from([None, Chat(), Chat(answer_start="Answer:")])
 @QUIET
 @given(question=QUESTIONS, chat=FORMS)
 def test_prompt_and_solution_spell_the_text(chat_tokenizers, name, question, chat):
-    """Decoded, the ids are the prompt's text, behind at most one begin of a sequence that the tokenizer adds, and the solution."""
+    """Decoded, the ids are the prompt's text, behind at most one begin of a sequence, and the solution."""
     tokenizer = chat_tokenizers[name]
     codec = Codec(tokenizer, "{question}\n", chat=chat)
     try:

@@ -170,8 +170,8 @@ def print_worked(console: Console, codec: Codec, problem: Problem) -> None:
     trained = [place in counted for place in range(len(row))]
     own = sum(len(step.ids) for step in solution.steps)
     console.print(
-        f"The worked solution of {problem.id}: {len(counted)} of {len(row)} tokens carry loss in SFT and RFT (underlined), none of "
-        f"the {len(prompt)} of the prompt. In a pair that is forked after step k, only those behind step k do.",
+        f"The worked solution of {problem.id}: {len(counted)} of {len(row)} tokens carry loss in SFT and RFT (underlined), "
+        f"none of the {len(prompt)} of the prompt. In a pair that is forked after step k, only those behind step k do.",
         markup=False,
     )
     place = len(prompt)

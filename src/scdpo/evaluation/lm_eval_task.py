@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scdpo.errors import ModelError
 from scdpo.grading.grade import grade
 from scdpo.jsonlines import read_json_lines
+from scdpo.solutions.solution import FinishReason
 
 if TYPE_CHECKING:
     from scdpo.problems.problem import Problem
@@ -62,8 +63,9 @@ def task_yaml(name: str, ends: Sequence[str], max_new_tokens: int) -> str:
 
 
 def task_lines(problems: Iterable[Problem], rules: SamplingRules) -> Iterator[dict[str, Any]]:
-    """A line for each problem, with the text of its prompt. A problem that cannot be put to the model is there too, as it counts
-    in our accuracy; unfit says why. Raises ModelError where the harness would make other tokens of a prompt than we do."""
+    """A line for each problem, with the text of its prompt. A problem that cannot be put to the model is there too, as it
+    counts in our accuracy; unfit says why. Raises ModelError where the harness would make other tokens of a prompt than we do.
+    """
     for problem in problems:
         unfit = rules.unfit(problem) or ""
         text = rules.codec.prompter.text(problem.question)
@@ -100,7 +102,7 @@ def score(problem: Mapping[str, Any], text: str, tokenizer: Path) -> dict[str, f
     if problem["unfit"]:
         return {"acc": 0.0, "undecided": 1.0}
     count = len(_tokenizer(tokenizer)(text, add_special_tokens=False)["input_ids"])
-    finish = "length" if count >= problem["max_new_tokens"] else "end"
+    finish: FinishReason = "length" if count >= problem["max_new_tokens"] else "end"
     verdict = grade(text, problem["answer"], full_text=True, finish=finish)
     return {"acc": float(verdict.is_correct), "undecided": float(verdict.outcome == "undecided")}
 

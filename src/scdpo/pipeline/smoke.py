@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError, RunError
+from scdpo.pipeline.prompts import prompt_of
 from scdpo.pipeline.recipe import Recipe, build_recipe, load_recipe
 from scdpo.pipeline.records import write_whole
-from scdpo.pipeline.prompts import prompt_of
 from scdpo.pipeline.run_directory import STAND_IN, RunDirectory
 from scdpo.pipeline.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
 from scdpo.problems.guesses import Ending, Form, Language, guesses

@@ -12,7 +12,6 @@ from typing import Any
 from scdpo.errors import ModelError
 from scdpo.pipeline.prompts import codec_of, new_marks
 from scdpo.pipeline.recipe import Recipe
-from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.seeds import derive_seed
 from scdpo.solutions.prompting import Prompter
@@ -74,7 +73,7 @@ def make_stand_in(
     folder = place / "model"
     model = tiny_model(architecture.config, tokenizer, derive_seed(recipe.run.seed, "stand-in"))
     if not folder.is_dir():
-        codec = make_codec(RunDirectory(place, recipe), tokenizer)
+        codec = codec_of(recipe, tokenizer)
         worked = [(p.question, Solution(codec.read(p.solution or ""), Verdict("correct"))) for p in lessons]
         seed = derive_seed(recipe.run.seed, "teaching")
         training = Training("a stand-in of scdpo", folder, place / "teaching.jsonl", seed, {"stands in for": recipe.model.path})

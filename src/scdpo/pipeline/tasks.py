@@ -228,8 +228,8 @@ def sft_task(path: Path, report: Report) -> Record:
     if settings.path:
         if new_tokens and recipe.sft.lora.rank:
             raise ModelError(
-                f"sft.lora would not train the new tokens {', '.join(new_marks(recipe))}; set its rank to 0, or take a format and a prompt "
-                "without such marks"
+                f"sft.lora would not train the new tokens {', '.join(new_marks(recipe))}; set its rank to 0, or take a format "
+                "and a prompt without such marks"
             )
 
         def untrained() -> Any:
