@@ -18,8 +18,10 @@ from scdpo import __version__
 from scdpo.commands.bench_options import add_bench
 from scdpo.commands.compare import add_compare
 from scdpo.commands.exchange import add_export, add_import
+from scdpo.commands.lm_eval import add_lm_eval_task
 from scdpo.commands.plan import add_plan
 from scdpo.commands.push import add_push
+from scdpo.commands.show import add_show
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
@@ -43,6 +45,7 @@ EXECUTING = {"sft", *BLOCKWISE}
 """The stages that run code, and the first one, which asks before anything is spent."""
 ALONE = (
     add_fields,
+    add_show,
     add_grade,
     add_steps,
     add_compare,
@@ -52,6 +55,7 @@ ALONE = (
     add_import,
     add_export,
     add_push,
+    add_lm_eval_task,
     add_bench,
     add_plan,
 )
@@ -259,6 +263,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 def quiet_libraries(bars: bool) -> None:
     """Keep the libraries' notices out of ours, and their progress bars where the command does not want them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # no line a retry: the error at their end says it
     if not bars:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TQDM_DISABLE", "1")

@@ -143,7 +143,7 @@ class Sides:
 
     def __init__(self, bench: SamplingBench, model: Any, tokenizer: Any, codec: Codec, capacity: int) -> None:
         self.bench, self.model, self.tokenizer, self.codec, self.capacity = bench, model, tokenizer, codec, capacity
-        self.ends = frozenset({codec.end_id, tokenizer.eos_token_id})
+        self.ends = codec.end_ids
 
     def peers(self, work: Work) -> list[str]:
         """The peers that can do the work and are there; vLLM last, because it binds the process to its cores."""

@@ -115,11 +115,11 @@ def act_export(known: argparse.Namespace, console: Console) -> None:
     facts, texts = {"scdpo": __version__}, {}
     template = known.template or "{question}\n"
     if place.is_dir():
+        from scdpo.pipeline.prompts import prompt_of
         from scdpo.pipeline.run_directory import RunDirectory
-        from scdpo.pipeline.tasks import prompt_of
 
         run = RunDirectory.open(place)
-        trees, template = run_trees(run, known.arm), known.template or prompt_of(run)
+        trees, template = run_trees(run, known.arm), known.template or prompt_of(run.recipe)
         facts |= run_facts(run, known.arm)
         texts["recipe.toml"] = run.recipe.to_toml()
     else:

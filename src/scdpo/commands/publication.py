@@ -14,9 +14,9 @@ from scdpo.errors import RunError
 from scdpo.exchange.exporting import write_export
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.pipeline.pins import model_on_hub
+from scdpo.pipeline.prompts import prompt_of
 from scdpo.pipeline.recipe import flat_fields
 from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.tasks import prompt_of
 from scdpo.problems.records import hub_name
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, set_labels
@@ -103,7 +103,7 @@ def data_files(run: RunDirectory, model: str, name: str, made: Path) -> Upload:
     facts = {"scdpo": __version__, **run_facts(run, arm), "trees": "trees.jsonl, with token ids, for sampling.trees"}
     texts = {"recipe.toml": run.recipe.to_toml(), "trees.jsonl": "".join(tree_lines(trees))}
     folder = made / "pairs"
-    write_export(folder, "parquet", trees, prompt_of(run), facts, texts, name)
+    write_export(folder, "parquet", trees, prompt_of(run.recipe), facts, texts, name)
     return Upload(name, "dataset", files_of(folder))
 
 
@@ -165,7 +165,7 @@ def made_how(run: RunDirectory, model: str) -> dict[str, Any]:
         **run_facts(run, model),
         "pairs": ", ".join(f"{count:,} {kind.replace('_', '-')}" for kind, count in pairs.items()) or "none",
         "preset": recipe.run.preset or "none",
-        "prompt": f"`{json.dumps(prompt_of(run), ensure_ascii=False)}`",
+        "prompt": f"`{json.dumps(prompt_of(run.recipe), ensure_ascii=False)}`",
         "fingerprint": manifest.get("fingerprints", {}).get(model, "unknown"),
         "commits": ", ".join(f"{name} {commit}" for name, commit in manifest.get("revisions", {}).items()) or "none of the hub",
         "versions": ", ".join(f"{name} {packages[name]}" for name in ("scdpo", "torch", "transformers") if name in packages),

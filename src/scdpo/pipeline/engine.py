@@ -19,9 +19,7 @@ from scdpo.solutions.codec import Codec
 def open_engine(settings: EngineSettings, folder: Path, codec: Codec, context: int, trust_remote_code: bool = False) -> Engine:
     """An engine with the model in `folder`; codec: whose ids end steps and solutions; context: tokens of the longest prompt
     with its completion. Raises ModelError."""
-    marks = Landmarks(
-        frozenset({codec.end_id, codec.tokenizer.eos_token_id}), codec.step_end_ids, codec.stop_ids, settings.kind == "vllm"
-    )
+    marks = Landmarks(codec.end_ids, codec.step_end_ids, codec.stop_ids, settings.kind == "vllm")
     if settings.kind == "vllm":
         return _open_vllm(settings, folder, marks, context, trust_remote_code)
     if settings.kind == "server":

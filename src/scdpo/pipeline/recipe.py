@@ -25,7 +25,7 @@ from scdpo.sampling.arms import ARMS, Arm
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
 from scdpo.sandbox.settings import SandboxSettings
 from scdpo.settings import Settings
-from scdpo.solutions.settings import CodeSettings, StepSettings
+from scdpo.solutions.settings import CodeSettings, PromptSettings, StepSettings
 from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
 
 
@@ -42,15 +42,6 @@ class RunSettings(Settings):
     """The reference of later rounds. moved: the model that the round starts from; kept: the SFT model."""
     arms: tuple[Arm, ...] = ARMS
     """What is trained in the first round; without some of them the comparisons with these are left out. Always with scdpo."""
-
-
-class PromptSettings(Settings):
-    """What the model sees before a solution."""
-
-    template: str = ""
-    """The prompt, with {question} where the question belongs; empty: the one of the problem source (docs/problems.md)."""
-    special_tokens: tuple[str, ...] = ()
-    """Marks of the template that become tokens of their own, learned in SFT, where the tokenizer does not have them."""
 
 
 class Recipe(Settings):
@@ -188,6 +179,11 @@ def find_misfit(recipe: Recipe) -> str | None:
         return 'engine.kind is "server" and engine.server.addresses is empty; set it to ["http://host:port/v1"]'
     if recipe.prompt.template and "{question}" not in recipe.prompt.template:
         return 'prompt.template has no "{question}"; put it where the question belongs'
+    unused = [name for name in ("system", "answer_start", "chat_options") if getattr(recipe.prompt, name)]
+    if unused and not recipe.prompt.chat:
+        return f"prompt.{unused[0]} is for chat prompts; set prompt.chat = true, or write it into prompt.template"
+    if recipe.prompt.chat and not model.path:
+        return "prompt.chat needs a model with a chat template, and this one is made from scratch; set model.path"
     return None
 
 

@@ -19,6 +19,7 @@ from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.pipeline.given_trees import take_given_trees
 from scdpo.pipeline.pins import keep, resolve
+from scdpo.pipeline.prompts import check_prompts
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.rounds import Round
@@ -76,7 +77,8 @@ class RunDirectory:
         given, evaluated = take_given_trees(resolved, splits) if resolved.sampling.trees else ([], 0)
         check_splits(resolved, splits)
         if resolved.model.path:
-            check_model(resolved.model.place, resolved.model.trust_remote_code)
+            tokenizer = check_model(resolved.model.place, resolved.model.trust_remote_code)
+            check_prompts(resolved, tokenizer, splits)
         is_new = not folder.exists()
         run = cls(folder, resolved)
         try:

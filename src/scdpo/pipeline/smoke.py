@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError, RunError
+from scdpo.pipeline.prompts import prompt_of
 from scdpo.pipeline.recipe import Recipe, build_recipe, load_recipe
 from scdpo.pipeline.records import write_whole
 from scdpo.pipeline.run_directory import STAND_IN, RunDirectory
 from scdpo.pipeline.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
-from scdpo.pipeline.tasks import prompt_of
 from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
@@ -151,7 +151,7 @@ def computes_bfloat16() -> bool:
 def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, list[list[Problem]]], list[Problem]]:
     """(guesses for each source of each field that names some, lessons for the stand-in), in the recipe's format and its sets'
     languages; `table` gets their counts and the recipe's own prompt."""
-    settings, prompt = table["problems"], prompt_of(RunDirectory(Path(), recipe))
+    settings, prompt = table["problems"], prompt_of(recipe)
     form: Form = recipe.code.format or recipe.steps.format
     worked = FROM_SCRATCH if not recipe.model.path else SFT if settings["sft"] else 0
     sources = {field: each for field in SOURCES if (each := each_source(getattr(recipe.problems, field)))}

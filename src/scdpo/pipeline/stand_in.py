@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
-from scdpo.marks import MARKS
+from scdpo.pipeline.prompts import codec_of, new_marks
 from scdpo.pipeline.recipe import Recipe
-from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.tasks import make_codec
 from scdpo.problems.problem import Problem
 from scdpo.seeds import derive_seed
+from scdpo.solutions.prompting import Prompter
+from scdpo.solutions.settings import PromptSettings
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.verdict import Verdict
 from scdpo.training.settings import OptimizerSettings
@@ -35,7 +35,7 @@ def smoke_tokenizer(recipe: Recipe, prompt: str, problems: Sequence[Problem]) ->
     from scdpo.training.scratch import CODE_ERRORS, make_tokenizer
 
     texts = [text for p in problems for text in (prompt.replace("{question}", p.question), p.solution or "")]
-    marks = (*(MARKS if recipe.code.format == "blocks" else ()), *recipe.prompt.special_tokens)
+    marks = new_marks(recipe)
     path = recipe.model.path
     if not path:
         return make_tokenizer([*texts, *CODE_ERRORS], recipe.model.context, marks), None
@@ -45,16 +45,18 @@ def smoke_tokenizer(recipe: Recipe, prompt: str, problems: Sequence[Problem]) ->
             f'nothing is known of the architecture of "{path}": its config.json is not on this machine; fetch it with '
             f"hf download {path} config.json"
         )
-    return tiny_tokenizer(architecture.tokenizer, texts, marks, VOCABULARY, chat="<|im_start|>" in prompt), architecture
+    chat = recipe.prompt.chat or "<|im_start|>" in prompt
+    return tiny_tokenizer(architecture.tokenizer, texts, marks, VOCABULARY, chat), architecture
 
 
 def fit_lengths(table: dict[str, Any], tokenizer: Any, problems: Sequence[Problem]) -> dict[str, Any]:
     """The recipe's fields with lengths that the problems need under the tokenizer."""
-    template = table["prompt"]["template"]
+    prompt = PromptSettings(**table["prompt"])
+    prompter = Prompter(tokenizer, prompt.template, prompt.as_chat)
     count = lambda text: len(tokenizer(text)["input_ids"])  # noqa: E731
     longest = max(count(problem.solution or "") for problem in problems)
     most = round(LONGER * longest)
-    context = max(count(template.replace("{question}", problem.question)) for problem in problems) + most + 1
+    context = max(len(prompter.ids(problem.question)) for problem in problems) + most + 1
     table["model"]["context"] = context
     table["sampling"]["max_new_tokens"] = table["evaluation"]["max_new_tokens"] = most
     for section in ("sft", "rft", "training"):
@@ -71,7 +73,7 @@ def make_stand_in(
     folder = place / "model"
     model = tiny_model(architecture.config, tokenizer, derive_seed(recipe.run.seed, "stand-in"))
     if not folder.is_dir():
-        codec = make_codec(RunDirectory(place, recipe), tokenizer)
+        codec = codec_of(recipe, tokenizer)
         worked = [(p.question, Solution(codec.read(p.solution or ""), Verdict("correct"))) for p in lessons]
         seed = derive_seed(recipe.run.seed, "teaching")
         training = Training("a stand-in of scdpo", folder, place / "teaching.jsonl", seed, {"stands in for": recipe.model.path})

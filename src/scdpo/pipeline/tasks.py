@@ -21,13 +21,12 @@ from scdpo.credit.solutions import wrong_solutions
 from scdpo.engines.interface import Engine
 from scdpo.errors import ModelError, RunError
 from scdpo.exchange.tree_file import AskedTree
-from scdpo.marks import MARKS
 from scdpo.pipeline.engine import open_engine
+from scdpo.pipeline.prompts import codec_of, new_marks, starting_tokenizer
 from scdpo.pipeline.rounds import Round
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
-from scdpo.problems.source import prompt_template
 from scdpo.sampling.arms import Arm, all_trees, arm_trees
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.sampling.policies import ProblemSamples
@@ -51,17 +50,7 @@ def run_codec(run: RunDirectory) -> Codec:
     """The codec of a run's models: they all share the tokenizer of the SFT model."""
     from scdpo.training.model_files import load_tokenizer
 
-    return make_codec(run, load_tokenizer(run.round(1).model("sft"), run.recipe.model.trust_remote_code))
-
-
-def make_codec(run: RunDirectory, tokenizer: Any) -> Codec:
-    """The codec of a tokenizer with the prompt, the step format and the code format of the run."""
-    return Codec(tokenizer, prompt_of(run), run.recipe.steps.format, run.recipe.code)
-
-
-def prompt_of(run: RunDirectory) -> str:
-    """The run's prompt template: its own, or that of its problems' source."""
-    return run.recipe.prompt.template or prompt_template(run.recipe.problems.source)
+    return codec_of(run.recipe, load_tokenizer(run.round(1).model("sft"), run.recipe.model.trust_remote_code))
 
 
 def kept_alone(make: Callable[..., T]) -> Callable[..., T]:
@@ -224,9 +213,9 @@ def sft_task(path: Path, report: Report) -> Record:
     from scdpo.solutions.solution import Solution
     from scdpo.solutions.verdict import Verdict
     from scdpo.training.adapters import add_adapters, merged, quantization
-    from scdpo.training.model_files import load_model, load_tokenizer, save_model
+    from scdpo.training.model_files import load_model, save_model
     from scdpo.training.processes import launched
-    from scdpo.training.scratch import CODE_ERRORS, add_marks, grow_embeddings, make_model, make_tokenizer
+    from scdpo.training.scratch import grow_embeddings, make_model
     from scdpo.training.train import card, train_sft
 
     run = open_run(path)
@@ -235,14 +224,12 @@ def sft_task(path: Path, report: Report) -> Record:
     problems = run.problems("sft")
     settings = recipe.model
     seed = derive_seed(recipe.run.seed, "model")
-    marks = (*(MARKS if recipe.code.format == "blocks" else ()), *recipe.prompt.special_tokens)
+    tokenizer, new_tokens = starting_tokenizer(recipe, problems)
     if settings.path:
-        tokenizer = load_tokenizer(settings.place, settings.trust_remote_code)
-        new_tokens = add_marks(tokenizer, marks) if problems else 0
         if new_tokens and recipe.sft.lora.rank:
             raise ModelError(
-                f"sft.lora would not train the new tokens {', '.join(marks)}; set its rank to 0, or take a format and a prompt "
-                "without such marks"
+                f"sft.lora would not train the new tokens {', '.join(new_marks(recipe))}; set its rank to 0, or take a format "
+                "and a prompt without such marks"
             )
 
         def untrained() -> Any:
@@ -252,11 +239,8 @@ def sft_task(path: Path, report: Report) -> Record:
             return model
 
     else:
-        prompts = (prompt_of(run).replace("{question}", problem.question) for problem in problems)
-        texts = [*prompts, *(problem.solution or "" for problem in problems), *(CODE_ERRORS if recipe.code.format else ())]
-        tokenizer = make_tokenizer(texts, settings.context, marks)
         untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
-    codec = make_codec(run, tokenizer)
+    codec = codec_of(recipe, tokenizer)
     training = training_of(run.round(1), "sft")
     if not problems:
         model = untrained()

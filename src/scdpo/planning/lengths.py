@@ -78,7 +78,7 @@ def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:
     is_local = source in GENERATORS or Path(locate(source)[2]).expanduser().exists()
     if not is_local or (not locate(source)[2] and source not in GENERATORS):
         return []
-    few = {"sft": LOOKED_AT, "pairs": 1, "dev": 0, "test": 1, "test_source": ""}
+    few = {"sft": LOOKED_AT, "pairs": 1, "dev": 0, "test": 1, "test_source": "", "sft_source": ""}
     try:
         return make_splits(settings.model_copy(update=few | {"source": source}))["sft"]
     except ProblemError:

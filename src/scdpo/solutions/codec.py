@@ -18,6 +18,7 @@ from typing import Any
 from scdpo.errors import ModelError
 from scdpo.marks import BLOCK_END, CODE, EXECUTION, MARKS, MESSAGE_END, TEXT
 from scdpo.solutions.code_format import FORMATS as CODE_FORMATS
+from scdpo.solutions.prompting import Chat, Prompter, end_ids
 from scdpo.solutions.settings import CodeSettings
 from scdpo.solutions.solution import CodeOutput, Step
 from scdpo.solutions.splitting import StepFormat, code_windows, cut_windows, step_kind
@@ -48,22 +49,25 @@ class TokenText:
 
 
 class Codec:
-    """A tokenizer, the prompt template, and the step format, as one way to and from ids.
+    """A tokenizer, the form of the prompt, and the step format, as one way to and from ids.
 
-    tokenizer: any fast tokenizer of transformers; template: the prompt, with {question} in it; format: how solutions are cut
+    tokenizer: any fast tokenizer of transformers; template and chat: see Prompter; format: how solutions are cut
     into steps, "auto" for whatever format each of them shows; code: of solutions with code, whose format then cuts the steps.
-    Raises ModelError for a template without {question} and a tokenizer that lacks what the format needs.
+    Raises ModelError for a prompt that the tokenizer cannot serve, and for a tokenizer that lacks what the format needs.
     """
 
     def __init__(
-        self, tokenizer: Any, template: str = "{question}\n", format: StepFormat = "auto", code: CodeSettings | None = None
+        self,
+        tokenizer: Any,
+        template: str = "{question}\n",
+        format: StepFormat = "auto",
+        code: CodeSettings | None = None,
+        chat: Chat | None = None,
     ) -> None:
-        if "{question}" not in template:
-            raise ModelError('prompt template has no "{question}"; put it where the question belongs')
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token; a solution could never end")
         self.tokenizer = tokenizer
-        self.template = template
+        self.prompter = Prompter(tokenizer, template, chat)
         self.code = CODE_FORMATS[code.format] if code is not None and code.format else None
         self.counts_outputs = code is not None and code.output_loss
         self.format: StepFormat = self.code.name if self.code else format
@@ -81,8 +85,13 @@ class Codec:
 
     @property
     def end_id(self) -> int:
-        """The id that ends a solution."""
-        return self.marks.get(MESSAGE_END, self.tokenizer.eos_token_id)
+        """The id that ends a solution: what its format ends it with, else what the prompt asks for."""
+        return self.marks.get(MESSAGE_END, self.prompter.end_id)
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The ids at which generation ends: also those of a model that ends in another way than it is taught to."""
+        return frozenset({self.end_id, *end_ids(self.tokenizer)})
 
     @cached_property
     def step_end_ids(self) -> frozenset[int]:
@@ -95,7 +104,7 @@ class Codec:
         """The ids at which a piece of code may end: whether it does, closes_code tells."""
         if self.code is None or self.marks:
             return frozenset({self.marks[BLOCK_END]}) if self.marks else frozenset()
-        return frozenset(id for id in range(len(self.tokenizer)) if "`" in self._piece(id))
+        return frozenset(id for id in range(len(self.tokenizer)) if "`" in self.piece(id))
 
     def closes_code(self, ids: Sequence[int]) -> bool:
         """Whether ids that the model wrote end in a piece of code, so that its output is due."""
@@ -122,14 +131,12 @@ class Codec:
         return self._known(ids, text)
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        """The ids that a model sees before the solution, with whatever the tokenizer puts in front of a text.
+        """The ids that a model sees before the solution (see Prompter).
 
         Raises ModelError where the tokenizer cannot spell the question.
         """
         if question not in self.prompts:
-            text = self.template.replace("{question}", question)
-            ids = self._known(self.tokenizer(text)["input_ids"], question)
-            self.prompts[question] = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
+            self.prompts[question] = self._known(self.prompter.ids(question), question)
         return self.prompts[question]
 
     def read(self, text: str, kept: Sequence[Step] = ()) -> tuple[Step, ...]:
@@ -229,8 +236,8 @@ class Codec:
         spelled, place = "", 0
         while place < len(ids):
             stop = place + 1
-            if BROKEN in self._piece(ids[place]):
-                while stop < len(ids) and BROKEN in self._piece(ids[stop]):
+            if BROKEN in self.piece(ids[place]):
+                while stop < len(ids) and BROKEN in self.piece(ids[stop]):
                     stop += 1
             starts.extend(None if inside is None else len(spelled) + inside for inside in self._inside(ids[place:stop]))
             spelled += self._behind(ids[place:stop])
@@ -254,10 +261,10 @@ class Codec:
     def _behind(self, ids: Sequence[int]) -> str:
         """What ids add to a text that goes before: some decoders treat the first token of a text otherwise."""
         if len(ids) == 1:
-            return self._piece(ids[0])
+            return self.piece(ids[0])
         return self.tokenizer.decode([*self._anchor, *ids], **DECODING)[len(self._anchor_text) :]
 
-    def _piece(self, id: int) -> str:
+    def piece(self, id: int) -> str:
         if id not in self.pieces:
             self.pieces[id] = self.tokenizer.decode([*self._anchor, id], **DECODING)[len(self._anchor_text) :]
         return self.pieces[id]
@@ -272,7 +279,7 @@ class Codec:
     def _anchor_text(self) -> str:
         return self.tokenizer.decode(self._anchor, **DECODING) if self._anchor else ""
 
-    def _known(self, ids: list[int], text: str) -> tuple[int, ...]:
+    def _known(self, ids: Sequence[int], text: str) -> tuple[int, ...]:
         unknown = self.tokenizer.unk_token_id
         ordinary = unknown not in (None, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         if ordinary and unknown in ids:

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from scdpo.settings import Settings
+from scdpo.solutions.prompting import Chat
 from scdpo.solutions.splitting import StepFormat
+
+
+class PromptSettings(Settings):
+    """What the model sees before a solution."""
+
+    template: str = ""
+    """The prompt, with {question} where the question belongs; empty: the one of the problem source (docs/problems.md)."""
+    special_tokens: tuple[str, ...] = ()
+    """Marks of the template that become tokens of their own, learned in SFT, where the tokenizer does not have them."""
+    chat: bool = False
+    """The template is what the user says, and the tokenizer's own chat template writes the turns (docs/prompts.md)."""
+    system: str = ""
+    """With chat: the system message; empty: none of ours."""
+    answer_start: str = ""
+    """With chat: how each answer begins, given behind the assistant's header and not trained on."""
+    chat_options: dict[str, Any] = Field(default_factory=dict)
+    """With chat: what the chat template itself takes, as enable_thinking = false."""
+
+    @property
+    def as_chat(self) -> Chat | None:
+        """How the chat template is to be used; None for a plain prompt."""
+        return Chat(self.system, self.answer_start, self.chat_options) if self.chat else None
 
 
 class StepSettings(Settings):

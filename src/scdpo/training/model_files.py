@@ -10,7 +10,7 @@ from typing import Any
 
 from scdpo import hub
 from scdpo.errors import HubError, ModelError
-from scdpo.marks import MESSAGE_END
+from scdpo.solutions.prompting import end_ids
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
 
@@ -82,8 +82,9 @@ def _load(kind: Any, path: str | Path, folder: Path, **options: Any) -> Any:
         raise ModelError(f'cannot load "{path}": {reason}') from error
 
 
-def check_model(path: str | Path, trust_remote_code: bool = False) -> None:
+def check_model(path: str | Path, trust_remote_code: bool = False) -> Any:
     """Refuse a model that cannot be used, before anything is written: config, tokenizer and the weights' heads are read.
+    Returns the tokenizer.
 
     Raises ModelError.
     """
@@ -95,13 +96,14 @@ def check_model(path: str | Path, trust_remote_code: bool = False) -> None:
         check_model(base_of(folder), trust_remote_code)
     else:
         _load(AutoConfig, path, folder, trust_remote_code=trust_remote_code)
-    load_tokenizer(path, trust_remote_code)
+    tokenizer = load_tokenizer(path, trust_remote_code)
     for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(str(file), framework="numpy"):
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelError(f"cannot read {file}: {error}; copy the model again") from error
+    return tokenizer
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[str, Any] | None = None) -> None:
@@ -111,8 +113,8 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
     """
 
     def write(into: Path) -> None:
-        end = tokenizer.get_vocab().get(MESSAGE_END)  # what ends a solution with code in marked blocks
-        model.generation_config.eos_token_id = tokenizer.eos_token_id if end is None else [tokenizer.eos_token_id, end]
+        ends = end_ids(tokenizer)
+        model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else list(ends)
         model.generation_config.pad_token_id = tokenizer.pad_token_id
         model.save_pretrained(into, **({} if state is None else {"state_dict": state}))
         tokenizer.save_pretrained(into)
