@@ -6,6 +6,11 @@ A bad solution or problem is data, not an exception; these are for what only the
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, on one line: its first, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class ScdpoError(Exception):
     """Base of all errors that end a command with one line and exit status 2."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scdpo.errors import HubError
+from scdpo.errors import HubError, first_line
 
 Kind = Literal["model", "dataset"]
 NAMED = re.compile(r"(\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(\w[\w./-]*))?")
@@ -144,7 +144,7 @@ def _trouble(asked: HubName, kind: Kind, error: Exception) -> str:
         elif status := http_status(error) or http_status(error.__cause__):
             why = f"{constants.ENDPOINT} answered {status}"
         return f"{why}, and {asked} is not whole in {constants.HF_HUB_CACHE} (HF_HOME says where that is)"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first_line(error)
 
 
 def http_status(error: BaseException | None) -> int | None:

@@ -86,7 +86,7 @@ def send(upload: Upload, private: bool, run: str) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     from scdpo import __version__
-    from scdpo.errors import HubError
+    from scdpo.errors import HubError, first_line
     from scdpo.hub import http_status
 
     api = HfApi()
@@ -101,9 +101,8 @@ def send(upload: Upload, private: bool, run: str) -> str:
             commit_message=f"The run {run} of scdpo {__version__}",
         )
     except Exception as error:  # of the hub, or of the network below it
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         cure = "the same command sends what is missing"
         if http_status(error) in (401, 403):
             cure = "log in as one who may write there: hf auth login, with a token that has the right to write"
-        raise HubError(f"cannot upload to {upload.name}: {reason}; {cure}") from error
+        raise HubError(f"cannot upload to {upload.name}: {first_line(error)}; {cure}") from error
     return f"{url} at {commit.oid}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, first_line
 from scdpo.marks import MESSAGE_END
 from scdpo.problems.problem import Problem
 
@@ -114,9 +114,8 @@ class Prompter:
         try:
             return _rendered(self.tokenizer, said, self.chat.options) + self.chat.answer_start
         except Exception as error:  # see chat_marks
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             cure = "leave prompt.system empty and say it in prompt.template" if self.chat.system else PLAIN
-            raise ModelError(f"the chat template refuses the prompt ({reason}); {cure}") from error
+            raise ModelError(f"the chat template refuses the prompt ({first_line(error)}); {cure}") from error
 
     def ids(self, question: str) -> tuple[int, ...]:
         """What the model sees, with whatever the tokenizer puts in front of a text, where the text does not begin with that."""

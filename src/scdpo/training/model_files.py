@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo import hub
-from scdpo.errors import HubError, ModelError
+from scdpo.errors import HubError, ModelError, first_line
 from scdpo.solutions.prompting import end_ids
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
@@ -76,7 +76,7 @@ def _load(kind: Any, path: str | Path, folder: Path, **options: Any) -> Any:
     try:
         return kind.from_pretrained(name, **options)
     except Exception as error:  # the library raises many types for a folder that it cannot read
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         if "trust_remote_code" in str(error):
             reason = "it comes with code of its own; read that, and set model.trust_remote_code = true to run it"
         raise ModelError(f'cannot load "{path}": {reason}') from error
