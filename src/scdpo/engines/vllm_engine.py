@@ -12,7 +12,7 @@ from typing import Any
 from scdpo.engines.interface import Completion, Generate, refuse_unfit
 from scdpo.engines.pieces import Answer, Landmarks, Progress
 from scdpo.engines.settings import VllmSettings
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, first_line
 
 
 class VllmEngine:
@@ -63,7 +63,7 @@ class VllmEngine:
         try:
             self.engine: Any = LLMEngine.from_engine_args(arguments)
         except (ValueError, RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             raise ModelError(f"vLLM does not start on {folder}: {reason}") from error
 
     def submit(self, ticket: int, request: Generate) -> None:

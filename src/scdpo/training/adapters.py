@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, first_line
 from scdpo.training.settings import LoraSettings
 
 # Where it is installed, it warns in every process that loads PEFT of a kernel that it would like to have.
@@ -63,7 +63,7 @@ def add_adapters(model: Any, settings: LoraSettings, base: str | Path, seed: int
         try:
             adapted = get_peft_model(model, config)
         except ValueError as error:
-            raise ModelError(f"no adapters for these targets: {str(error).splitlines()[0]}; set lora.targets") from error
+            raise ModelError(f"no adapters for these targets: {first_line(error)}; set lora.targets") from error
     adapted.peft_config["default"].base_model_name_or_path = str(base)
     return adapted
 
@@ -104,4 +104,4 @@ def merged(model: Any, adapter: Path) -> Any:
     try:
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (ValueError, RuntimeError, OSError) as error:
-        raise ModelError(f"{adapter}: {str(error).strip().splitlines()[0]}; is this the adapters' base model?") from error
+        raise ModelError(f"{adapter}: {first_line(error)}; is this the adapters' base model?") from error
