@@ -10,10 +10,11 @@ from transformers import TrainingArguments
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from scdpo.errors import ModelError
+from scdpo.folders import write_folder
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.training.collator import Item
-from scdpo.training.model_files import check_model, fingerprint, load_model, load_tokenizer, write_folder
+from scdpo.training.model_files import check_model, fingerprint, load_model, load_tokenizer
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.plan import fill, plan_steps, split
 from scdpo.training.reference import cached_reference, reference_log_probs

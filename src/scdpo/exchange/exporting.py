@@ -16,6 +16,7 @@ from scdpo.exchange.card import data_card
 from scdpo.exchange.formats import OUT_FORMATS
 from scdpo.exchange.pair import columns, pairs_of
 from scdpo.exchange.tree_file import AskedTree
+from scdpo.folders import write_folder
 
 
 def write_export(
@@ -44,17 +45,19 @@ def write_export(
         raise ExchangeError("these trees have no pairs, so there is nothing to export")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExchangeError(f"{folder} is not empty; name a new folder with --out")
-    partial = folder.with_name(folder.name + ".tmp")
-    data = partial / form.data_file
-    data.parent.mkdir(parents=True, exist_ok=True)
-    _write_rows(data, rows)
-    for name, make in (form.beside or {}).items():
-        (partial / name).write_text(make(form.data_file), encoding="utf-8")
-    for name, text in {**texts, "README.md": data_card(form, called or folder.name, dict(kinds), facts)}.items():
-        (partial / name).write_text(text, encoding="utf-8")
+
+    def write(into: Path) -> None:
+        data = into / form.data_file
+        data.parent.mkdir(parents=True, exist_ok=True)
+        _write_rows(data, rows)
+        for name, make in (form.beside or {}).items():
+            (into / name).write_text(make(form.data_file), encoding="utf-8")
+        for name, text in {**texts, "README.md": data_card(form, called or folder.name, dict(kinds), facts)}.items():
+            (into / name).write_text(text, encoding="utf-8")
+
     if folder.exists():
         folder.rmdir()
-    partial.replace(folder)
+    write_folder(folder, write)
     return dict(kinds)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from scdpo import hub
 from scdpo.errors import HubError, ModelError, first_line
+from scdpo.folders import write_folder
 from scdpo.solutions.prompting import end_ids
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
@@ -121,19 +120,6 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
         (into / "README.md").write_text(card, encoding="utf-8")
 
     write_folder(folder, write)
-
-
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder that then takes its place in one move."""
-    partial = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        write(partial)
-        partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def fingerprint(folder: Path) -> str:
