@@ -91,14 +91,13 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
         check_precision(bench.precision, "cpu")
     if bench.threads:
         torch.set_num_threads(bench.threads)
-    path = bench.model
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(bench.model)
     examples, problems = worked(bench)
     codec = Codec(tokenizer, shown_first(examples, prompt_template(bench.data)))
     rules = SamplingRules(codec, 0, bench.max_new_tokens, CONTEXT)
     cases = make_cases(problems, bench.problems, bench.forks, rules)
     capacity = bench.max_new_tokens + max(len(codec.prompt(case.problem.question)) for case in cases) + 1
-    model = load_model(path).to(getattr(torch, bench.precision)).eval()
+    model = load_model(bench.model).to(getattr(torch, bench.precision)).eval()
     found: dict[Work, list[Row]] = {}
     bounds: dict[Work, float] = {}
     for work in bench.work:

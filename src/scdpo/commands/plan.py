@@ -35,7 +35,7 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     """Print the plan. Raises RecipeError, ModelError."""
     from scdpo.commands.files import written
     from scdpo.pipeline.recipe import build_recipe, load_recipe
-    from scdpo.planning.accelerators import GIB, SHOWN, Accelerator, accelerator
+    from scdpo.planning.accelerators import GIB, RESERVED, SHOWN, Accelerator, accelerator
     from scdpo.planning.fitting import fleet, gpu_memory, remedies
     from scdpo.planning.flops import Efficiency
     from scdpo.planning.shown import as_json, shown
@@ -58,7 +58,7 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     room = known.memory * GIB if known.memory else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if known.cpu_gflops:
         peak = known.cpu_gflops * cores / 1000 / known.mfu  # given as sustained
-        fleets.append(fleet(plan, Accelerator("this machine", peak, room / GIB / 0.92, 20.0), 1, efficiency))
+        fleets.append(fleet(plan, Accelerator("this machine", peak, room / GIB / (1 - RESERVED), 20.0), 1, efficiency))
     if known.accelerator:
         count = known.gpus or max((each.count or 1) for each in fleets)
         tightest = min(named, key=lambda each: each.memory_gib)

@@ -24,7 +24,7 @@ from scdpo.pipeline.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
 from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
-from scdpo.problems.source import GENERATORS, locate, set_name
+from scdpo.problems.source import GENERATORS, locate, set_labels
 from scdpo.solutions.solution import Solution
 
 SFT, PAIRS, TEST, FEWEST, TAUGHT, FROM_SCRATCH = 48, 32, 24, 6, 160, 320
@@ -87,10 +87,8 @@ def prepare_smoke(folder: str, name: str, overrides: Mapping[str, str]) -> tuple
     asked = [source for field in problems for source in each_source(getattr(recipe.problems, field))]
     for field, sets in problems.items():
         (place / STAND_IN / field).mkdir(exist_ok=True)
-        names = [set_name(source) for source in each_source(getattr(recipe.problems, field))]
-        files = [
-            place / STAND_IN / field / f"{name}{'' if n == names.index(name) else n}.jsonl" for n, name in enumerate(names)
-        ]
+        labels = set_labels(each_source(getattr(recipe.problems, field)))
+        files = [place / STAND_IN / field / f"{label}.jsonl" for label in labels]
         for file, made in zip(files, sets, strict=True):
             write_whole(file, "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in made))
         table["problems"][field] = [str(file) for file in files] if len(files) > 1 else str(files[0])

@@ -10,6 +10,7 @@ from typing import Any
 from scdpo.errors import ModelError, ProblemError
 from scdpo.pipeline.recipe import Recipe
 from scdpo.problems.problem import Problem
+from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, make_splits, prompt_template
 
 LOOKED_AT = 200
@@ -64,8 +65,7 @@ def lengths_of(recipe: Recipe, run: Path | None = None) -> Lengths:
 
 def first_source(recipe: Recipe) -> str:
     """The source whose problems stand for all, where there are several."""
-    source = recipe.problems.source
-    return source if isinstance(source, str) else source[0]
+    return each_source(recipe.problems.source)[0]
 
 
 def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:

@@ -11,7 +11,16 @@ from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.configs import model_shape
 from scdpo.planning.flops import forward_flops, training_flops
 from scdpo.planning.lengths import Lengths, lengths_of
-from scdpo.planning.memory import Load, Memory, reference_memory, sampling_memory, training_memory
+from scdpo.planning.memory import (
+    FLOAT,
+    Load,
+    Memory,
+    reference_memory,
+    sampling_memory,
+    state_bytes,
+    trainable,
+    training_memory,
+)
 from scdpo.planning.shape import ModelShape
 from scdpo.planning.workload import Chances, Workload, workload
 from scdpo.training.settings import OptimizerSettings
@@ -222,8 +231,6 @@ def _generation(plan: Plan, facts: Known, name: str, units: str, tokens: float, 
 
 def disk(plan: Plan) -> Mapping[str, float]:
     """Bytes that a run leaves or needs for a while: models, the checkpoints of what trains at once, records, the cache."""
-    from scdpo.planning.memory import FLOAT, state_bytes, trainable
-
     recipe, shape, work = plan.recipe, plan.shape, plan.work
     whole = shape.parameters * FLOAT
     saved = {"sft": whole}

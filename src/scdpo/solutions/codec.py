@@ -265,6 +265,7 @@ class Codec:
         return self.tokenizer.decode([*self._anchor, *ids], **DECODING)[len(self._anchor_text) :]
 
     def piece(self, id: int) -> str:
+        """The text of one token behind other text; with BROKEN in it where it is a part of a character."""
         if id not in self.pieces:
             self.pieces[id] = self.tokenizer.decode([*self._anchor, id], **DECODING)[len(self._anchor_text) :]
         return self.pieces[id]
