@@ -15,7 +15,6 @@ from typing import Any
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
 
-
 _keeping = False
 
 
@@ -29,11 +28,13 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give what this process has kept back to the system: after a training, others need it."""
+    """Give what a training has kept back to the system: others need it. With none since the last time, nothing is done."""
+    global _keeping
     library = _glibc() if _keeping else None
     if library:
         gc.collect()  # a trainer and its model hold each other
         library.malloc_trim(0)
+        _keeping = False
 
 
 def _glibc() -> Any:
