@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +15,16 @@ from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.sampling.arms import ARMS
 from tests.training.conftest import same, weights
 
-TWO_PROCESSES = resources.files("scdpo.pipeline") / "recipes" / "accelerate" / "cpu.yaml"
+SETTINGS = resources.files("scdpo.pipeline") / "recipes" / "accelerate"
 
 
-def launched(*words: str) -> subprocess.CompletedProcess:
-    """`accelerate launch` with the shipped settings of two processes."""
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(TWO_PROCESSES), "--main_process_port", "0"]
+def launched(*words: str, settings: str = "cpu.yaml", module: str = "scdpo") -> subprocess.CompletedProcess:
+    """`accelerate launch` of two processes with shipped settings."""
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(SETTINGS / settings), "--num_processes", "2"]
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "scdpo", *words],
+        [sys.executable, *launcher, "--main_process_port", "0", "-m", module, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=300,
@@ -55,18 +57,11 @@ FULL = {"training.optimizer": "adamw"}
 LORA = {"training.optimizer": "adamw", "training.lora.rank": "4", "training.layout": "pairs"}
 
 
-@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
-def test_two_processes_give_the_updates_of_one(fields, ready):
-    """Steps of one micro-batch (which leaves a process without work) and of several; all four trainings."""
-    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
-    one, two = ready("one", **fields), ready("two", **fields)
-    assert main(["train", str(one.path), "--workers", "1"]) == 0
-    done = launched("train", str(two.path))
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("run directory") == 1, "one process speaks"
+def assert_same_trainings(one, two):
+    """Two runs' trainings: the same weights up to what rounding makes of the updates, the same logs."""
     assert cached(one) == cached(two), "each pair's reference log-probs once, whoever computed them"
     before = weights(one.round(1).model("sft"))
-    for arm in ARMS:
+    for arm in one.round(1).arms:
         first, second = weights(one.round(1).model(arm)), weights(two.round(1).model(arm))
         moved = max((first[name] - before[name]).abs().max().item() for name in first)
         assert same(first, second, tolerance=0.02 * moved), arm
@@ -76,9 +71,32 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
             assert entry.get("loss") == pytest.approx(other.get("loss"), abs=2e-3)
         norms = [log[0]["grad_norm"] for log in logs]
         assert norms[0] == pytest.approx(norms[1], rel=1e-3), "of the first step, which no optimizer has changed yet"
+
+
+@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
+def test_two_processes_give_the_updates_of_one(fields, ready):
+    """Steps of one micro-batch (which leaves a process without work) and of several; all four trainings."""
+    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
+    one, two = ready("one", **fields), ready("two", **fields)
+    assert main(["train", str(one.path), "--workers", "1"]) == 0
+    done = launched("train", str(two.path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("run directory") == 1, "one process speaks"
+    assert_same_trainings(one, two)
     for stage in ("evaluate", "report"):
         assert main([stage, str(two.path), "--workers", "1"]) == 0
     assert set(json.loads((two.path / "results.json").read_text())["models"]) == {"sft", *ARMS}
+
+
+@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
+def test_sharded_processes_give_the_updates_of_one(fields, ready):
+    """FSDP with the shipped settings: loading, reference log-probs, training and saving, no process with a whole model."""
+    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
+    one, two = ready("one", **fields), ready("two", **fields)
+    assert main(["train", str(one.path), "--workers", "1"]) == 0
+    done = launched("train", str(two.path), settings="fsdp.yaml", module="tests.pipeline.pretended_gpus")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_same_trainings(one, two)
 
 
 def test_a_given_model_is_saved_once(finished, small_options, tmp_path):

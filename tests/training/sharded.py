@@ -11,7 +11,7 @@ from scdpo.solutions.rendering import render
 from scdpo.training.collator import Item, collate_pairs
 from scdpo.training.log_probs import MODEL_INPUTS, forward_counts, token_log_probs
 from scdpo.training.objectives import PreferenceObjective
-from scdpo.training.trainer import float32_sums
+from scdpo.training.placement import float32_sums
 from tests.training.families import tiny_model
 from tests.training.test_layouts import END, PROMPT, TREE
 

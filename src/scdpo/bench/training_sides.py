@@ -79,15 +79,15 @@ def our_trainer(job: Job, model: Any, folder: Path) -> Any:
     from scdpo.training.collator import Item
     from scdpo.training.layouts import choose_layout
     from scdpo.training.objectives import PreferenceObjective
+    from scdpo.training.placement import place, precision_context
     from scdpo.training.plan import split
     from scdpo.training.reference import reference_log_probs
-    from scdpo.training.train import precision_context, to_own_device
     from scdpo.training.trainer import TreeTrainer
 
     settings = job.settings
-    to_own_device(model)
+    place(model, settings.precision)
     layout, _ = choose_layout(model, job.rows[0], settings.layout)
-    with precision_context(settings, model.device.type):
+    with precision_context(settings.precision, model.device.type):
         values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout, settings.logits_per_chunk)
     reference = dict(zip(job.rows, values, strict=True))
     steps = [split([Item(row, reference[row]) for row in step], settings.tokens_per_micro_batch, layout) for step in job.steps]

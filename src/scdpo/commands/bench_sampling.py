@@ -27,7 +27,7 @@ from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_model, load_tokenizer, save_model
-from scdpo.training.train import check_precision
+from scdpo.training.placement import check_precision
 
 OURS, GENERATE, CALL_PER_STEP, CONTINUOUS, VLLM = "scdpo", "generate", "call_per_step", "continuous", "vllm"
 NAMES = {

@@ -21,8 +21,8 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
+from scdpo.training.placement import check_precision
 from scdpo.training.settings import PreferenceSettings
-from scdpo.training.train import check_precision
 
 CONTEXT = 2048
 

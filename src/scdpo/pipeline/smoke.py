@@ -137,7 +137,7 @@ def computes_bfloat16() -> bool:
     """Whether the device of the trainings has bfloat16."""
     import torch
 
-    from scdpo.training.train import check_precision
+    from scdpo.training.placement import check_precision
 
     try:
         check_precision("bfloat16", "cuda" if torch.cuda.is_available() else "cpu")

@@ -15,7 +15,7 @@ from scdpo.errors import ModelError
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
-from scdpo.training.log_probs import token_log_probs
+from scdpo.training.log_probs import forward_log_probs
 
 # Rounding of one log-prob, in nats: the largest seen was 2e-5 in float32. Another mask changes them by 0.01 and more.
 TOLERANCE = 1e-3
@@ -59,8 +59,8 @@ def own_log_probs(model: Any, row: TreeRow) -> Tensor:
 
 
 def computed(model: Any, batch: Batch) -> Tensor:
-    """`token_log_probs` of a micro-batch, brought to the model's device and back."""
-    return token_log_probs(model, {name: to_device(values, model.device) for name, values in batch.items()}).cpu()
+    """The log-probs of a micro-batch, brought to the model's device and back."""
+    return forward_log_probs(model, {name: to_device(values, model.device) for name, values in batch.items()}).cpu()
 
 
 def ends(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:

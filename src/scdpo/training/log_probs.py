@@ -80,6 +80,12 @@ def forward_counts(model: Any, chunk: int) -> Iterator[None]:
         del model.forward
 
 
+def forward_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) -> Tensor:
+    """`token_log_probs` as the model's forward pass, for a model that may be wrapped."""
+    with forward_counts(model, chunk):
+        return model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})
+
+
 def pair_log_probs(tokens: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """(chosen, rejected), each [pairs]: the sums of token log-probs [n] over each side's tokens after the fork.
 

@@ -66,6 +66,13 @@ def split(items: Sequence[Item], token_budget: int, layout: Layout = "tree", pro
     return tuple(tuple(part) for part in parts)
 
 
+def own_places(count: int, processes: int, own: int) -> list[tuple[int, bool]]:
+    """Which of a step's `count` micro-batches process `own` computes, in turn with the others, and whether each counts: a
+    process for which none is left repeats the last, because the processes wait for each other's forward passes."""
+    places = range(own, -(-count // processes) * processes, processes)
+    return [(min(place, count - 1), place < count) for place in places]
+
+
 def size(item: Item, layout: Layout) -> int:
     """The tokens that an item takes in a micro-batch."""
     return len(item.row) if layout == "tree" else 2 * item.row.longest

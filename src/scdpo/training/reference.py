@@ -22,8 +22,8 @@ from scdpo.solutions.rendering import RowPair, TreeRow, apart
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
-from scdpo.training.log_probs import CHUNK, pair_log_probs, token_log_probs
-from scdpo.training.plan import split
+from scdpo.training.log_probs import CHUNK, forward_log_probs, pair_log_probs
+from scdpo.training.plan import own_places, split
 from scdpo.training.processes import launched
 
 Values = tuple[float, float]
@@ -99,10 +99,10 @@ def compute(
     parts = split([Item(row) for row in rows], token_budget, layout, state.num_processes)
     found: dict[str, Values] = {}
     with without_adapters(model):
-        own = parts[state.process_index :: state.num_processes]
+        own = [parts[place] for place, _ in own_places(len(parts), state.num_processes, state.process_index)]
         for number, micro_batch in enumerate(own, start=1):
             batch = {name: to_device(value, model.device) for name, value in collate_pairs(micro_batch, layout).items()}
-            chosen, rejected = pair_log_probs(token_log_probs(model, batch, chunk), batch)
+            chosen, rejected = pair_log_probs(forward_log_probs(model, batch, chunk), batch)
             keys = (pair_key(item.row, pair) for item in micro_batch for pair in item.row.pairs)
             found |= zip(keys, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
             report(number, len(own))

@@ -23,6 +23,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
+from scdpo.training.placement import check_precision, place, precision_context
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -84,7 +85,7 @@ def train_sft(
     dropped |= {"not readable": unspelled} if unspelled else {}
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
-        to_own_device(model)
+        place(model, settings.precision)
         check_log_probs(model, max(rows, key=len))
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
@@ -135,11 +136,11 @@ def with_reference(
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped": dropped}
     if not rows:
         return [], "tree", facts
-    to_own_device(model)
+    place(model, settings.precision)
     check_precision(settings.precision, model.device.type)
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
-    with precision_context(settings, model.device.type):
+    with precision_context(settings.precision, model.device.type):
         budget, chunk = settings.tokens_per_micro_batch, settings.logits_per_chunk
         values = cached_reference(cache, key, model, rows, budget, layout, chunk, report)
     items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
@@ -150,31 +151,6 @@ def load_trainable(path: str | Path, settings: OptimizerSettings, seed: int, tru
     """A model, with fresh adapters where the settings ask for them. Raises ModelError."""
     model = load_model(path, quantization(settings.lora), trust_remote_code)
     return add_adapters(model, settings.lora, path, seed) if settings.lora.rank else model
-
-
-def to_own_device(model: Any) -> None:
-    """Move the model to where this process computes; quantized ones are there already."""
-    if not getattr(model, "is_quantized", False):
-        model.to(launched().device)
-
-
-def check_precision(precision: str, device: str) -> None:
-    """Raises ModelError for bfloat16 where it would only be imitated, more slowly than float32."""
-    import torch
-
-    supported: dict[str, Callable[[], bool]] = {
-        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
-        "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported,
-    }
-    if precision == "bfloat16" and device in supported and not supported[device]():
-        raise ModelError('precision = "bfloat16": this machine does not compute in it; set precision to "float32"')
-
-
-def precision_context(settings: OptimizerSettings, device: str) -> Any:
-    """Autocast to bfloat16 where the settings ask for it."""
-    import torch
-
-    return torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 def train(
@@ -199,7 +175,7 @@ def train(
 
     if not items:
         raise ModelError(f"{training.name}: nothing to train on; sample more problems or raise the attempt limits")
-    to_own_device(model)
+    place(model, settings.precision)
     check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
     processes = launched()

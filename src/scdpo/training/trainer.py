@@ -11,13 +11,12 @@ import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -26,7 +25,7 @@ from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import CHUNK, MODEL_INPUTS, forward_counts
 from scdpo.training.memory import keep_freed_memory
 from scdpo.training.objectives import Objective
-from scdpo.training.plan import Step
+from scdpo.training.plan import Step, own_places
 
 
 class TreeTrainer(Trainer):
@@ -54,9 +53,8 @@ class TreeTrainer(Trainer):
             model=model, args=args, train_dataset=self.planned, callbacks=list(callbacks), optimizers=(optimizer, None)
         )
         self.remove_callback(PrinterCallback)
-        sharding: Any = getattr(self.accelerator.state, "fsdp_plugin", None)
-        if isinstance(getattr(sharding, "mixed_precision_policy", None), MixedPrecisionPolicy):
-            sharding.mixed_precision_policy = float32_sums(sharding.mixed_precision_policy)
+        if isinstance(model, FSDPModule):  # by `place`; the library would look for layers to shard, by their former names
+            self.accelerator.state.fsdp_plugin.auto_wrap_policy = None
 
     def train(self, *args: Any, **options: Any) -> Any:
         if self.args.device.type == "cpu":
@@ -69,15 +67,11 @@ class TreeTrainer(Trainer):
         return DataLoader(self.planned, collate_fn=self._own_part)  # type: ignore[arg-type]  # a list is a map-style data set
 
     def _own_part(self, steps: Sequence[Step]) -> dict[str, Any]:
-        """This process' micro-batches of the one step. A process for which none is left repeats another's with no weight,
-        because the processes wait for each other's forward passes."""
+        """This process' micro-batches of the one step; a repeated one has no weight."""
         (step,) = steps
-        count, own = self.args.world_size, self.args.process_index
-        rounds = range(-(-len(step) // count))
-        places = [number * count + own for number in rounds]
         micro_batches = [
-            {"batch": self.objective.collate(step[min(place, len(step) - 1)]), "weight": float(place < len(step))}
-            for place in places
+            {"batch": self.objective.collate(step[place]), "weight": float(is_own)}
+            for place, is_own in own_places(len(step), self.args.world_size, self.args.process_index)
         ]
         return {
             "micro_batches": micro_batches,
@@ -128,11 +122,6 @@ class TreeTrainer(Trainer):
                 if count := sum(length for _, length in parts):
                     logs[name] = round(sum(value for value, _ in parts) / count, 6)
         super().log(logs, start_time)
-
-
-def float32_sums(policy: MixedPrecisionPolicy) -> MixedPrecisionPolicy:
-    """FSDP2's policy with gradients summed and log-probs given in float32, whatever is computed in."""
-    return replace(policy, reduce_dtype=torch.float32, output_dtype=None)
 
 
 class ReportSteps(TrainerCallback):
