@@ -10,8 +10,9 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 
 from scdpo.cli import main
+from scdpo.training import placement
 
-set_up, barrier = PartialState.__init__, torch.distributed.barrier
+set_up, barrier, shard = PartialState.__init__, torch.distributed.barrier, placement._shard
 
 
 def pretend(self: PartialState, *args, **options) -> None:
@@ -20,7 +21,14 @@ def pretend(self: PartialState, *args, **options) -> None:
         self.distributed_type = DistributedType.MULTI_GPU
 
 
+def shard_and_say(model, precision: str) -> None:
+    shard(model, precision)
+    here = sum(weight.to_local().numel() for weight in model.parameters())
+    print(f"weights here: {here / model.num_parameters():.2f}")
+
+
 PartialState.__init__ = pretend
+placement._shard = shard_and_say
 torch.distributed.barrier = lambda *args, **options: barrier()
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -301,9 +301,10 @@ def reference_task(path: Path, number: int, report: Report) -> Record:
     is_compared = "dpo-data-equal" in current.arms
     trees = all_trees(forked, current.read_samples()) if is_compared else arm_trees("scdpo", forked, ())
     folder, context = current.reference, recipe.context_of(recipe.training)
-    model = load_trainable(folder, recipe.training, recipe.run.seed, recipe.model.trust_remote_code)
+    remote = recipe.model.trust_remote_code
+    load = partial(load_trainable, settings=recipe.training, seed=recipe.run.seed, trust_remote_code=remote)
     cache = run.reference_cache
-    *_, facts = with_reference(model, folder, trees, questions_of(run), codec, recipe.training, context, cache, report)
+    *_, facts = with_reference(load, folder, trees, questions_of(run), codec, recipe.training, context, cache, report)
     return facts
 
 

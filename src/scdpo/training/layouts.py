@@ -19,15 +19,18 @@ from scdpo.training.log_probs import forward_log_probs
 
 # Rounding of one log-prob, in nats: the largest seen was 2e-5 in float32. Another mask changes them by 0.01 and more.
 TOLERANCE = 1e-3
-# Of quantized models, which may compute in bfloat16 and round by what else is in the batch.
-QUANTIZED_TOLERANCE = 0.5
+# Of models that compute in bfloat16 (quantized ones may): they round by what else is in the batch.
+ROUGH_TOLERANCE = 0.5
 
 
 @torch.no_grad()
-def check_log_probs(model: Any, row: TreeRow) -> None:
-    """Raises ModelError where the log-probs that a training would use are not the model's own. row: one without branches."""
+def check_log_probs(model: Any, row: TreeRow, is_rough: bool = False) -> None:
+    """Raises ModelError where the log-probs that a training would use are not the model's own.
+
+    row: one without branches. is_rough: the model computes in bfloat16 as it is.
+    """
     without_dropout(model)
-    _compare(model, lambda: computed(model, collate_trunks([Item(row)])), own_log_probs(model, row))
+    _compare(model, lambda: computed(model, collate_trunks([Item(row)])), own_log_probs(model, row), is_rough)
 
 
 @torch.no_grad()
@@ -75,10 +78,10 @@ def ends(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:
     return tokens[torch.cat(places)]
 
 
-def _compare(model: Any, compute: Callable[[], Tensor], truth: Tensor) -> float:
+def _compare(model: Any, compute: Callable[[], Tensor], truth: Tensor, is_rough: bool = False) -> float:
     """How far plain rows are off, in nats. Raises ModelError where that is more than rounding."""
     difference, flaw = _difference(compute, truth)
-    if difference > (QUANTIZED_TOLERANCE if getattr(model, "is_quantized", False) else TOLERANCE):
+    if difference > (ROUGH_TOLERANCE if is_rough or getattr(model, "is_quantized", False) else TOLERANCE):
         raise ModelError(f"this model's log-probs cannot be computed from its hidden states and output layer ({flaw})")
     return difference
 

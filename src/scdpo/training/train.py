@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
-from scdpo.training.placement import check_precision, place, precision_context
+from scdpo.training.placement import check_precision, place, precision_context, shards
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -86,7 +87,7 @@ def train_sft(
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
         place(model, settings.precision)
-        check_log_probs(model, max(rows, key=len))
+        check_log_probs(model, max(rows, key=len), shards() and settings.precision != "float32")
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
@@ -108,17 +109,17 @@ def train_preference(
     start: the model to train; None: the reference itself, which with adapters is the same model with these switched off.
     Returns facts of the training. Raises ModelError as `train_sft` does.
     """
-    model = load_trainable(reference_folder, settings, training.seed, trust_remote_code)
-    items, layout, facts = with_reference(model, reference_folder, trees, questions, codec, settings, context, cache)
+    load = partial(load_trainable, settings=settings, seed=training.seed, trust_remote_code=trust_remote_code)
+    model, items, layout, facts = with_reference(load, reference_folder, trees, questions, codec, settings, context, cache)
     if start not in (None, reference_folder):
         del model  # its log-probs are all that is needed of it: one model in memory at a time
-        model = load_trainable(start, settings, training.seed, trust_remote_code)
+        model = load(start)
     objective = PreferenceObjective(settings.beta, settings.loss, layout)
     return train(model, items, objective, codec, settings, training, facts, report)
 
 
 def with_reference(
-    model: Any,
+    load: Callable[[Path], Any],
     reference_folder: Path,
     trees: Sequence[SolutionTree],
     questions: Mapping[str, str],
@@ -127,24 +128,32 @@ def with_reference(
     context: int,
     cache: Path,
     report: Report = lambda done, total: None,
-) -> tuple[list[Item], Layout, dict[str, Any]]:
-    """The trees that have pairs and fit, with their reference log-probs; the layout that the model takes; and the facts:
-    counts, what was dropped by reason, and a note where the layout is not the one to be expected."""
+) -> tuple[Any, list[Item], Layout, dict[str, Any]]:
+    """The reference; the trees that have pairs and fit, with its log-probs; the layout that it takes; and the facts: counts,
+    what was dropped by reason, and a note where the layout is not the one to be expected.
+
+    load: gives the model of a folder, as it is to be trained (load_trainable).
+    """
     fitting, dropped = rows_of(trees, questions, codec, context)
     rows = [row for row in fitting if row.pairs]
     dropped |= {"no pairs": len(fitting) - len(rows)} if len(rows) < len(fitting) else {}
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped": dropped}
+    model = load(reference_folder)
     if not rows:
-        return [], "tree", facts
-    place(model, settings.precision)
-    check_precision(settings.precision, model.device.type)
+        return model, [], "tree", facts
+    check_precision(settings.precision, launched().device.type)
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
+    place(model, "float32")  # numbers are compared
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
+    if shards() and settings.precision != "float32":  # sharded weights compute in the one precision that they were placed with
+        del model
+        model = load(reference_folder)
+    place(model, settings.precision)
     with precision_context(settings.precision, model.device.type):
         budget, chunk = settings.tokens_per_micro_batch, settings.logits_per_chunk
         values = cached_reference(cache, key, model, rows, budget, layout, chunk, report)
     items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
-    return items, layout, facts | {"layout": layout} | ({"note": note} if note else {})
+    return model, items, layout, facts | {"layout": layout} | ({"note": note} if note else {})
 
 
 def load_trainable(path: str | Path, settings: OptimizerSettings, seed: int, trust_remote_code: bool = False) -> Any:
