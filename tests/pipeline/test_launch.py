@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from scdpo.cli import main
 from scdpo.pipeline.run_directory import RunDirectory
@@ -57,12 +58,20 @@ FULL = {"training.optimizer": "adamw"}
 LORA = {"training.optimizer": "adamw", "training.lora.rank": "4", "training.layout": "pairs"}
 
 
+def saved_names(folder) -> set[str]:
+    """The weights in a model's or an adapter's file."""
+    (file,) = folder.glob("*.safetensors")
+    with safe_open(str(file), framework="pt") as held:
+        return set(held.keys())
+
+
 def assert_same_trainings(one, two):
     """Two runs' trainings: the same weights up to what rounding makes of the updates, the same logs."""
     assert cached(one) == cached(two), "each pair's reference log-probs once, whoever computed them"
     before = weights(one.round(1).model("sft"))
     for arm in one.round(1).arms:
         first, second = weights(one.round(1).model(arm)), weights(two.round(1).model(arm))
+        assert saved_names(one.round(1).model(arm)) == saved_names(two.round(1).model(arm))
         moved = max((first[name] - before[name]).abs().max().item() for name in first)
         assert same(first, second, tolerance=0.02 * moved), arm
         logs = [[json.loads(line) for line in run.round(1).log(arm).read_text().splitlines()] for run in (one, two)]

@@ -115,7 +115,9 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
         ends = end_ids(tokenizer)
         model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else list(ends)
         model.generation_config.pad_token_id = tokenizer.pad_token_id
-        model.save_pretrained(into, **({} if state is None else {"state_dict": state}))
+        tied = getattr(model, "all_tied_weights_keys", {})  # which a gathered state holds a second time
+        gathered = {} if state is None else {"state_dict": {n: value for n, value in state.items() if n not in tied}}
+        model.save_pretrained(into, **gathered)
         tokenizer.save_pretrained(into)
         (into / "README.md").write_text(card, encoding="utf-8")
 

@@ -183,7 +183,9 @@ def train(
     from scdpo.training.trainer import ReportSteps, TreeTrainer
 
     if not items:
-        raise ModelError(f"{training.name}: nothing to train on; sample more problems or raise the attempt limits")
+        dropped = ", ".join(f"{reason}: {count}" for reason, count in data_facts["dropped"].items())
+        cure = f"everything was left out ({dropped})" if dropped else "sample more problems or raise the attempt limits"
+        raise ModelError(f"{training.name}: nothing to train on; {cure}")
     place(model, settings.precision)
     check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
