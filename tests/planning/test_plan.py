@@ -5,19 +5,21 @@ import random
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from scdpo.cli import main
-from scdpo.pipeline.recipe import build_recipe
+from scdpo.pipeline.recipe import build_recipe, load_recipe
 from scdpo.planning.accelerators import accelerator
 from scdpo.planning.fitting import fleet, gpu_memory, remedies
 from scdpo.planning.flops import Efficiency, forward_flops, training_flops
-from scdpo.planning.lengths import Lengths
+from scdpo.planning.lengths import Lengths, lengths_of
 from scdpo.planning.memory import MIB, Load, training_memory
 from scdpo.planning.shape import shape_of
+from scdpo.planning.shown import remedy_text
 from scdpo.planning.stages import Known, make_plan
-from scdpo.planning.workload import Chances, yields
+from scdpo.planning.workload import Chances, Given, yields
 from scdpo.training.known_configs import CONFIGS
 from scdpo.training.settings import LoraSettings, OptimizerSettings
 
@@ -102,13 +104,60 @@ def test_fields_move_the_memory(fields, less):
 
 
 def test_more_accelerators_of_less_memory():
-    """A 7B model needs 16 bytes a parameter in training, 108 GiB: two of 80 GiB at least, and 24 GiB never hold it whole."""
+    """A 7B model needs 16 bytes a parameter in training, 108 GiB: two of 80 GiB; sampling in float32 never fits 24."""
     plan, _ = planned()
     big = fleet(plan, accelerator("a800 80gb"), None, Efficiency())
     assert big.count is not None and big.count >= 2
     assert gpu_memory(plan, plan.stage("scdpo"), big.count) <= big.accelerator.usable
     assert gpu_memory(plan, plan.stage("scdpo"), big.count // 2) > big.accelerator.usable
     assert fleet(plan, accelerator("RTX-4090"), None, Efficiency()).count is None
+
+
+def test_no_process_of_several_has_the_whole_model():
+    """InternLM2-20B's 74 GiB in float32: with reference log-probs and updates on the paper's 16 accelerators of 80 GB."""
+    fields = {"precision": "bfloat16", "activation_checkpointing": True}
+    engine = {"kind": "vllm", "precision": "bfloat16"}
+    recipe = {"training": fields, "rft": fields, "engine": engine, "problems": {"sft": 0}}
+    plan, _ = planned(recipe, shape_of(CONFIGS["internlm/internlm2-20b"]))
+    alone, shared = (gpu_memory(plan, plan.stage("reference"), count) for count in (1, 16))
+    assert alone > plan.shape.parameters * 4 > 4 * shared
+    assert fleet(plan, accelerator("A800-80GB"), 16, Efficiency()).count == 16
+    assert gpu_memory(plan, plan.stage("sample"), 1) < plan.shape.parameters * 2.2
+
+
+def test_arms_that_are_not_trained_cost_nothing():
+    plan, _ = planned({"run": {"arms": ["dpo", "scdpo"]}})
+    assert {stage.name for stage in plan.stages} >= {"dpo", "scdpo"}
+    assert not {stage.name for stage in plan.stages} & {"rft", "dpo-data-equal"}
+    whole, _ = planned()
+    assert plan.stage("fork").tokens < whole.stage("fork").tokens, "no further samples"
+    assert plan.stage("evaluate").tokens == pytest.approx(whole.stage("evaluate").tokens * 3 / 5)
+
+
+def test_given_trees_are_counted():
+    """A file of trees: nothing is sampled, and its pairs are those that are trained on."""
+    _, facts = planned()
+    made = build_recipe({"sampling": {"trees": "trees.jsonl"}, "run": {"arms": ["dpo", "scdpo"]}}, "made", {})
+    plan = make_plan(made, replace(facts, given=Given(40, 100)))
+    assert (plan.work.trees, plan.work.pairs) == (40, 100)
+    assert not {stage.name for stage in plan.stages} & {"sample", "fork"}
+
+
+def test_steps_of_code_are_those_of_a_run():
+    """A solution with code has its blocks for steps, not its lines; the prompt is the recipe's own."""
+    lengths = lengths_of(load_recipe("quickstart-code", {}))
+    assert lengths.how.startswith("measured") and 3 < lengths.steps < 7
+
+
+def test_each_training_has_a_context_of_its_own():
+    wide, _ = planned({"training": {"tokens_per_micro_batch": 16}})
+    narrow, _ = planned({"training": {"tokens_per_micro_batch": 16, "context": 200}})
+    assert narrow.stage("scdpo").memory.activations < wide.stage("scdpo").memory.activations
+
+
+def test_what_no_field_makes_fit_is_said():
+    assert remedy_text([], []) == "Everything fits.\n"
+    assert "makes these fit: scdpo" in remedy_text(["scdpo"], [])
 
 
 def test_remedies_say_what_would_fit():
@@ -134,7 +183,7 @@ def test_the_command(tmp_path, capsys):
     assert main(["plan", str(file), "--accelerator", "H2000"]) == 2
     assert 'did you mean "H200"' in capsys.readouterr().err
     assert main(["plan", str(file), "--model.path", "nobody/nothing"]) == 2
-    assert "download its config.json" in capsys.readouterr().err
+    assert "hf download nobody/nothing config.json" in capsys.readouterr().err
 
 
 MEASURE = """

@@ -72,7 +72,8 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
             return stage.machine_memory, stage.machine_memory <= room
 
     found = remedies(plan, facts, fits)
-    console.print(shown(plan, room, cores, fleets, found, efficiency), markup=False)
+    tight = [stage.name for stage in plan.stages if not fits(plan, stage)[1]]
+    console.print(shown(plan, room, cores, fleets, tight, found, efficiency), markup=False)
     with written(known.json) as write:
         write(json.dumps(as_json(plan, room, fleets, found, efficiency), indent=2) + "\n")
 

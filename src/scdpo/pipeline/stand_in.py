@@ -39,7 +39,7 @@ def smoke_tokenizer(recipe: Recipe, prompt: str, problems: Sequence[Problem]) ->
     path = recipe.model.path
     if not path:
         return make_tokenizer([*texts, *CODE_ERRORS], recipe.model.context, marks), None
-    architecture = find_architecture(path)
+    architecture = find_architecture(recipe.model.place)
     if architecture is None:
         raise ModelError(
             f'nothing is known of the architecture of "{path}": its config.json is not on this machine; fetch it with '

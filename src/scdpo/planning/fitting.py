@@ -52,7 +52,7 @@ class Fleet:
 
 
 def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
-    """Bytes of one of `count` accelerators at a stage's peak. A training loads the whole model first (docs/training.md)."""
+    """Bytes of one of `count` accelerators at a stage's peak; trainings and reference log-probs are sharded over all."""
     shape = plan.shape
     if stage.decodes:
         lengths = plan.work.lengths
@@ -60,10 +60,8 @@ def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
         return sampling_memory(shape, plan.recipe.engine, context, lengths.prompt, lengths.longest, gpu=True).total
     if stage.settings is None or stage.load is None:
         return 0.0
-    whole = reference_memory(shape, stage.settings, stage.load, gpu=True)
-    if stage.name == "reference":
-        return whole.total
-    return max(whole.base + whole.weights, training_memory(shape, stage.settings, stage.load, count, gpu=True).total)
+    computed = reference_memory if stage.name == "reference" else training_memory
+    return computed(shape, stage.settings, stage.load, count, gpu=True).total
 
 
 def fleet(plan: Plan, each: Accelerator, count: int | None, efficiency: Efficiency) -> Fleet:
@@ -129,7 +127,8 @@ def candidates(plan: Plan, stage: StagePlan) -> Iterator[dict[str, str]]:
         yield {"training.threads": "0", "rft.threads": "0"}
     if stage.decodes and stage.at_once > 1:
         yield {"engine.threads": str(2 * plan.recipe.engine.threads)}
-    yield {"model.context": str(plan.recipe.model.context // 2)}
+    own = stage.settings is not None and stage.settings.context
+    yield {f"{stage.section}.context" if own else "model.context": str((own or plan.recipe.model.context) // 2)}
 
 
 def with_fields(recipe: Recipe, fields: Mapping[str, str]) -> Recipe | None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError, ProblemError
+from scdpo.pipeline.prompts import codec_of, starting_tokenizer
 from scdpo.pipeline.recipe import Recipe
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
-from scdpo.problems.source import GENERATORS, locate, make_splits, prompt_template
+from scdpo.problems.source import GENERATORS, locate, make_splits
+from scdpo.training.configs import find_config
 
 LOOKED_AT = 200
 """Problems whose lengths are measured."""
@@ -54,8 +56,9 @@ def lengths_of(recipe: Recipe, run: Path | None = None) -> Lengths:
     worked = [problem for problem in problems if problem.solution]
     if worked:
         tokenizer = _tokenizer(recipe, worked, run)
-        if tokenizer is not None:
-            return _measured(recipe, worked, tokenizer)
+        measured = None if tokenizer is None else _measured(recipe, worked, tokenizer)
+        if measured is not None:
+            return measured
     source = first_source(recipe)
     name = source if source in GENERATORS else locate(source)[0]
     prompt, solution, steps = ASSUMED.get(name, ASSUMED["gsm8k"])
@@ -86,33 +89,39 @@ def _problems(recipe: Recipe, run: Path | None) -> Sequence[Problem]:
 
 
 def _tokenizer(recipe: Recipe, problems: Sequence[Problem], run: Path | None) -> Any:
-    """The model's tokenizer, a new model's own, or None where it is not at hand."""
+    """The tokenizer that a run would start with, or a run's own; None where the model's is not at hand. Asks no network."""
     from scdpo.training.model_files import load_tokenizer
-    from scdpo.training.packaged_models import model_path
-    from scdpo.training.scratch import make_tokenizer
 
     if run is not None and (run / "models" / "sft" / "tokenizer.json").is_file():
         return load_tokenizer(run / "models" / "sft")
-    if not recipe.model.path:
-        template = prompt_template(first_source(recipe))
-        texts = (text for p in problems for text in (template.replace("{question}", p.question), p.solution or ""))
-        return make_tokenizer(texts, recipe.model.context)
-    place = Path(model_path(recipe.model.path)).expanduser()
-    if not place.exists():
-        return None
     try:
-        return load_tokenizer(recipe.model.path)
+        found = find_config(recipe.model.place) if recipe.model.path else None
+        if found is not None and found.folder is not None:
+            local = recipe.model.model_copy(update={"path": str(found.folder), "revision": ""})
+            recipe = recipe.model_copy(update={"model": local})
+        elif recipe.model.path:
+            return None
+        return starting_tokenizer(recipe, problems)[0]
     except ModelError:
         return None
 
 
-def _measured(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Lengths:
-    template = recipe.prompt.template or prompt_template(first_source(recipe))
-    prompts = [len(tokenizer(template.replace("{question}", problem.question))["input_ids"]) for problem in problems]
-    solutions = [len(tokenizer(problem.solution or "", add_special_tokens=False)["input_ids"]) + 1 for problem in problems]
-    steps = [len((problem.solution or "").strip().split("\n")) for problem in problems]
+def _measured(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Lengths | None:
+    """The lengths as the run's codec reads them; None where it reads none."""
+    codec = codec_of(recipe, tokenizer)
+    prompts, solutions, steps = [], [], []
+    for problem in problems:
+        try:
+            prompt, read = codec.prompt(problem.question), codec.read(problem.solution or "")
+        except ModelError:  # what the tokenizer cannot spell is left out of a run, too
+            continue
+        prompts.append(len(prompt))
+        solutions.append(sum(len(step.ids) for step in read) + 1)
+        steps.append(len(read))
+    if not prompts:
+        return None
     fitting = [p + s for p, s in zip(prompts, solutions, strict=True) if p + s <= recipe.model.context]
-    count = len(problems)
+    count = len(prompts)
     return Lengths(
         sum(prompts) / count, sum(solutions) / count, sum(steps) / count, max(fitting, default=recipe.model.context),
         f"measured on {count} problems", len(tokenizer),

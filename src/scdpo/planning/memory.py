@@ -117,7 +117,6 @@ def training_memory(
     layer = layer_activations(shape, half, load.masked, load.width) * load.tokens
     activations = shape.layers * layer
     layer_cast = shape.layer_products / shape.layers * HALF
-    gathered = layer_cast * 2 + shape.embedding * FLOAT * (1 if shape.tied else 2) if processes > 1 else 0.0
     casts = 0.0 if not half else shape.layers * layer_cast if processes == 1 else 0.0
     if settings.lora.quantize:
         casts = 2 * layer_cast
@@ -134,7 +133,7 @@ def training_memory(
         weights=weight_bytes(shape, settings) / processes,
         gradients=own * FLOAT / processes,
         states=state_bytes(shape, settings) / processes,
-        casts=casts + gathered,
+        casts=casts + (gathered(shape, half) if processes > 1 else 0.0),
         activations=activations + mask,
         logits=logits,
         passing=passing,
@@ -142,15 +141,23 @@ def training_memory(
     )
 
 
-def reference_memory(shape: ModelShape, settings: OptimizerSettings, load: Load, gpu: bool = False) -> Memory:
-    """The pass for reference log-probs: each process has the whole model, and keeps nothing for a backward pass."""
+def gathered(shape: ModelShape, half: bool) -> float:
+    """Bytes of what a process of several has whole at once: a layer and the next one, and the embeddings."""
+    weights = 2 * shape.layer_products / shape.layers + shape.embedding * (1 if shape.tied else 2)
+    return weights * (HALF if half else FLOAT)
+
+
+def reference_memory(
+    shape: ModelShape, settings: OptimizerSettings, load: Load, processes: int = 1, gpu: bool = False
+) -> Memory:
+    """The pass for reference log-probs, which keeps nothing for a backward pass; sharded like the training."""
     half = settings.precision == "bfloat16"
     counted = min(load.counted * load.tokens, settings.logits_per_chunk)
     casts = shape.layer_products * HALF if half and not settings.lora.quantize else 0.0
     return Memory(
         base=BASE_GPU if gpu else BASE + load.records * RECORD,
-        weights=weight_bytes(shape, settings),
-        casts=casts,
+        weights=weight_bytes(shape, settings) / processes,
+        casts=gathered(shape, half) if processes > 1 else casts,
         activations=layer_activations(shape, half, load.masked, load.width) * load.tokens,
         logits=counted * shape.vocabulary * (FLOAT + HALF * half),
     )
@@ -173,6 +180,9 @@ def sampling_memory(
     if settings.kind == "server":
         return Memory(base=0.0 if gpu else BASE, weights=0.0)
     size = HALF if settings.precision == "bfloat16" else FLOAT
+    if settings.kind == "vllm":  # the least it starts with: it takes engine.vllm.memory of what is there, for more rows
+        cache = context * shape.cache(size)
+        return Memory(base=BASE_GPU if gpu else BASE, weights=shape.parameters * size, cache=cache)
     rows = settings.rows + max(1, settings.rows // PARKED_SHARE)
     places = context + 1 if gpu else min(context + 1, longest)
     state = settings.rows * context * (3 * 8 + 2 * FLOAT)

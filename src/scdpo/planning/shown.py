@@ -17,9 +17,15 @@ SAMPLED = ("sample", "fork", "evaluate", "credit", "temperature")
 
 
 def shown(
-    plan: Plan, room: float, cores: int, fleets: Sequence[Fleet], remedies: Sequence[Remedy], efficiency: Efficiency
+    plan: Plan,
+    room: float,
+    cores: int,
+    fleets: Sequence[Fleet],
+    tight: Sequence[str],
+    remedies: Sequence[Remedy],
+    efficiency: Efficiency,
 ) -> str:
-    """room: bytes of this machine's memory."""
+    """room: bytes of this machine's memory; tight: the stages that do not fit."""
     parts = [
         "## Model\n", model_lines(plan),
         "## What is assumed\n", assumed(plan, efficiency),
@@ -28,7 +34,7 @@ def shown(
         "## Trees against rows\n", trees_line(plan),
         "## Accelerators\n", fleet_table(fleets), fleet_note(fleets),
         "## Disk, GiB\n", disk_table(plan),
-        "## What does not fit\n", remedy_text(remedies),
+        "## What does not fit\n", remedy_text(tight, remedies),
     ]  # fmt: skip
     return "\n".join(parts)
 
@@ -106,25 +112,26 @@ def fleet_table(fleets: Sequence[Fleet]) -> str:
 
 
 def fleet_note(fleets: Sequence[Fleet]) -> str:
-    tight = [each for each in fleets if each.count is None]
-    if not tight:
-        return (
-            "GPUs: the smallest number that fits (or --gpus); trainings sharded over them (FSDP), sampling one worker each.\n"
+    text = "GPUs: the smallest number that fits (or --gpus); trainings sharded over them (FSDP), sampling one worker each.\n"
+    if any(each.count is None for each in fleets):
+        text += (
+            "Does not fit: what each GPU has for itself is too much (a sampling worker's whole model, activations), or a given "
+            "--gpus is too few.\n"
         )
-    return (
-        "Does not fit: each process loads the whole model in float32 before it is sharded (docs/training.md), which no number "
-        "of GPUs makes smaller, or a given --gpus is too few.\n"
-    )
+    return text
 
 
 def disk_table(plan: Plan) -> str:
     return table(("", "GiB"), [(name, gib(size)) for name, size in disk(plan).items()])
 
 
-def remedy_text(remedies: Sequence[Remedy]) -> str:
+def remedy_text(tight: Sequence[str], remedies: Sequence[Remedy]) -> str:
     """A line for each set of fields, with the stages that it is for and the largest of their figures."""
-    if not remedies:
-        return "Everything fits, or no field that was tried helps.\n"
+    if not tight:
+        return "Everything fits.\n"
+    mended = {each.stage for each in remedies if each.fits}
+    stuck = [name for name in tight if name not in mended]
+    text = f"No field that was tried makes these fit: {', '.join(stuck)}.\n" if stuck else ""
     grouped: dict[tuple[str, bool], list[Remedy]] = {}
     for each in remedies:
         words = " ".join(f"--{path} {value}" for path, value in each.fields.items())
@@ -133,7 +140,7 @@ def remedy_text(remedies: Sequence[Remedy]) -> str:
         (", ".join(each.stage for each in group), words, gib(max(each.memory for each in group)), "yes" if fits else "no")
         for (words, fits), group in grouped.items()
     ]
-    return table(("stages", "with", "GiB", "fits"), rows)
+    return text + (table(("stages", "with", "GiB", "fits"), rows) if rows else "")
 
 
 def as_json(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
+from scdpo.exchange.tree_file import read_tree_file
 from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.configs import model_shape
 from scdpo.planning.flops import forward_flops, training_flops
@@ -22,7 +23,7 @@ from scdpo.planning.memory import (
     training_memory,
 )
 from scdpo.planning.shape import ModelShape
-from scdpo.planning.workload import Chances, Workload, workload
+from scdpo.planning.workload import Chances, Given, Workload, workload
 from scdpo.training.settings import OptimizerSettings
 
 RECORD_BYTES = 14.0
@@ -79,33 +80,39 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a plan starts from and what other values of fields do not change: the model, lengths, chances, and the machine's
-    cores."""
+    """What a plan starts from and what other values of fields do not change: the model, lengths, chances, the machine's
+    cores, and trees that are given."""
 
     shape: ModelShape
     place: str
     lengths: Lengths
     chances: Chances
     cores: int
+    given: Given | None = None
 
 
 def known(recipe: Recipe, chances: Chances, cores: int, run: Path | None = None) -> Known:
-    """Look up the model's config and the problems' lengths. Raises ModelError."""
+    """Look up the model's config, the problems' lengths and the given trees. Raises ModelError, ExchangeError."""
     lengths = lengths_of(recipe, run)
     shape, place = model_shape(recipe.model, lengths.vocabulary, run)
-    return Known(shape, place, lengths, chances, cores)
+    given = None
+    if recipe.sampling.trees:
+        own = run / "problems" / "trees.jsonl" if run else None
+        counts = [len(asked.tree.branches) for asked in read_tree_file(own if own and own.is_file() else recipe.sampling.trees)]
+        given = Given(len(counts), sum(counts))
+    return Known(shape, place, lengths, chances, cores, given)
 
 
 def make_plan(recipe: Recipe, facts: Known) -> Plan:
     """The numbers of every stage, in the run's order; a round after the first repeats sample, fork and scdpo."""
     lengths = replace(facts.lengths, longest=min(facts.lengths.longest, recipe.model.context))
-    work = workload(recipe, lengths, facts.chances)
+    work = workload(recipe, lengths, facts.chances, facts.given)
     plan = Plan(recipe, facts.shape, facts.place, work, facts.chances, ())
     stages = [
         *([_training(plan, facts, "sft", recipe.sft)] if work.sft_rows else []),
         *_sampling(plan, facts),
         _reference(plan, facts),
-        *(_training(plan, facts, arm, getattr(recipe, section)) for arm, section in TRAININGS.items()),
+        *(_training(plan, facts, arm, getattr(recipe, TRAININGS[arm])) for arm in recipe.run.arms),
         *_studies(plan, facts),
     ]
     return replace(plan, stages=tuple(stage for stage in stages if stage.tokens))
@@ -127,9 +134,10 @@ def micro_batch(settings: OptimizerSettings, width: float, longest: float, weigh
 
 def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) -> StagePlan:
     work, lengths, shape = plan.work, plan.work.lengths, plan.shape
+    most = min(lengths.longest, plan.recipe.context_of(settings))
     if name in ("sft", "rft"):
         rows = work.sft_rows if name == "sft" else work.trees
-        tokens, width, longest, weight, masked = rows * lengths.row, lengths.row, float(lengths.longest), 1.0, False
+        tokens, width, longest, weight, masked = rows * lengths.row, lengths.row, float(most), 1.0, False
         units, counted = f"{rows:,.0f} solutions", lengths.solution / lengths.row
     else:
         tokens = work.arm_tokens(name, plan.layout)
@@ -137,8 +145,8 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
         weight = pairs / work.trees if work.trees else 1.0
         masked = plan.layout == "tree"
         width = tokens / work.trees if masked and work.trees else lengths.row
-        stretch = lengths.longest / lengths.row
-        longest = width * stretch if masked else 2.0 * lengths.longest
+        stretch = most / lengths.row
+        longest = width * stretch if masked else 2.0 * most
         units = f"{pairs:,.0f} pairs in {work.trees:,.0f} trees"
         counted = 1 - (work.trees * lengths.prompt / tokens if masked and tokens else lengths.prompt / lengths.row)
         rows = work.trees
@@ -146,7 +154,7 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
     held = _held(work, name) if name != "sft" else tokens
     load = Load(
         at,
-        longest if masked else lengths.longest,
+        longest if masked else most,
         counted,
         masked,
         held,
@@ -158,7 +166,7 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
     if name != "sft":
         cores = facts.cores
         threads = max(plan.recipe.training.threads or cores, plan.recipe.rft.threads or cores)
-    count = at_once(facts.cores, threads, 1 if name == "sft" else len(TRAININGS))
+    count = at_once(facts.cores, threads, 1 if name == "sft" else len(plan.recipe.run.arms))
     section = TRAININGS.get(name, "sft")
     return StagePlan(name, section, units, settings.epochs * tokens, flops, memory, count, settings=settings, load=load)
 
@@ -174,12 +182,13 @@ def _held(work: Workload, name: str) -> float:
 def _reference(plan: Plan, facts: Known) -> StagePlan:
     """One forward pass over every pair that any arm has: the trees with both kinds of further branches."""
     work, settings = plan.work, plan.recipe.training
-    largest = _training(plan, facts, "dpo-data-equal", settings)
-    tokens = work.arm_tokens("scdpo", plan.layout) + work.step_controlled * work.lengths.solution
+    further = work.step_controlled if "dpo-data-equal" in plan.recipe.run.arms else 0.0
+    largest = _training(plan, facts, "dpo-data-equal" if further else "scdpo", settings)
+    tokens = work.arm_tokens("scdpo", plan.layout) + further * work.lengths.solution
     load = largest.load or Load(0, 0, 0, False)
     flops = tokens * forward_flops(plan.shape, load.width, load.counted)
     memory = reference_memory(plan.shape, settings, load)
-    units = f"{work.pairs + work.step_controlled:,.0f} pairs"
+    units = f"{work.pairs + further:,.0f} pairs"
     return StagePlan("reference", "training", units, tokens, flops, memory, 1, settings=settings, load=load)
 
 
@@ -234,8 +243,8 @@ def disk(plan: Plan) -> Mapping[str, float]:
     recipe, shape, work = plan.recipe, plan.shape, plan.work
     whole = shape.parameters * FLOAT
     saved = {"sft": whole}
-    for arm, section in TRAININGS.items():
-        saved[arm] = trainable(shape, getattr(recipe, section)) * FLOAT
+    for arm in recipe.run.arms:
+        saved[arm] = trainable(shape, getattr(recipe, TRAININGS[arm])) * FLOAT
     later = (recipe.run.rounds - 1) * (saved["scdpo"] + (whole if recipe.training.lora.rank else 0))
     checkpoints = [saved[name] + state_bytes(shape, s) for name, s in (("sft", recipe.sft), ("scdpo", recipe.training))]
     solutions = sum(stage.tokens for stage in plan.stages if stage.decodes)

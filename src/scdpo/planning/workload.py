@@ -67,6 +67,14 @@ def yields(chances: Chances, most: int, forks: float, attempts: int, further: in
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """How many trees and pairs a file of trees holds (sampling.trees). A pair of each tree is taken for a naive one."""
+
+    trees: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """Counts and tokens of a whole run's round. tree_tokens, row_tokens: of one epoch of scdpo's preference training, on trees
     and as two rows a pair."""
@@ -128,13 +136,17 @@ class Workload:
         return self.trees * self.tree_width(pairs / self.trees if self.trees else 0, 0)
 
 
-def workload(recipe: Recipe, lengths: Lengths, chances: Chances) -> Workload:
-    """What one round of a recipe comes to."""
+def workload(recipe: Recipe, lengths: Lengths, chances: Chances, given: Given | None = None) -> Workload:
+    """What one round of a recipe comes to. given: trees that are trained on as they are."""
     inner = max(1.0, lengths.steps - 1)
     forks = inner if recipe.fork.choice == "every" else min(inner, recipe.fork.forks_per_solution)
     sampling, fork = recipe.sampling, recipe.fork
-    each = yields(chances, sampling.max_samples, forks, fork.attempts, fork.further_samples)
+    further = fork.further_samples if "dpo-data-equal" in recipe.run.arms else 0
     settings = recipe.problems
     evaluated = settings.test if recipe.evaluation.split == "test" else settings.dev
     sft, pairs, asked = (ALL if count == "all" else count for count in (settings.sft, settings.pairs, evaluated))
-    return Workload(lengths, each, sft, pairs, asked, 5)
+    if given is None:
+        each = yields(chances, sampling.max_samples, forks, fork.attempts, further)
+    else:
+        pairs, each = given.trees, Yields(0.0, 1.0, 0.0, given.pairs / max(given.trees, 1) - 1, 0.0)
+    return Workload(lengths, each, sft, pairs, asked, 1 + len(recipe.run.arms))

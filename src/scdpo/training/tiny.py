@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from scdpo.training.known_configs import CONFIGS, TOKENIZERS, TokenizerKind
-from scdpo.training.packaged_models import model_path
+from scdpo.errors import ModelError
+from scdpo.training.configs import find_config
+from scdpo.training.known_configs import TOKENIZERS, TokenizerKind
+from scdpo.training.model_files import load_tokenizer
 
 STAND_INS = {"internlm2": "llama"}
 """Model types that transformers has no class for, and the class that they are but for names and the packing of weights: the
@@ -33,11 +35,10 @@ CHATML = (
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What is known of a model: its config's fields, the kind of its tokenizer, and from where ("" for its own files)."""
+    """What is known of a model: its config's fields and the kind of its tokenizer."""
 
     config: Mapping[str, Any]
     tokenizer: TokenizerKind
-    source: str
 
     @property
     def model_type(self) -> str:
@@ -46,39 +47,20 @@ class Architecture:
 
 def find_architecture(path: str) -> Architecture | None:
     """The architecture of a model by its folder, file, package or hub name, without asking the network; None where nothing is
-    there and nothing is known."""
-    own = _own_config(path)
-    if own is not None:
-        return Architecture(own, _own_tokenizer(path) or TOKENIZERS.get(own["model_type"], "byte-level"), "")
-    known = CONFIGS.get(path)
-    return None if known is None else Architecture(known, TOKENIZERS[known["model_type"]], "known_configs")
-
-
-def _own_config(path: str) -> dict[str, Any] | None:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(**_place(path)).to_dict()
-    except Exception:  # the library raises many types for what it cannot read; what is known by name comes next
+    there and nothing is known. Raises ModelError for files that cannot be read."""
+    found = find_config(path)
+    if found is None:
         return None
+    kind = _own_tokenizer(found.folder) if found.folder else None
+    return Architecture(found.fields, kind or TOKENIZERS.get(found.fields["model_type"], "byte-level"))
 
 
-def _own_tokenizer(path: str) -> TokenizerKind | None:
-    from transformers import AutoTokenizer
-
+def _own_tokenizer(folder: Path) -> TokenizerKind | None:
     try:
-        model = json.loads(AutoTokenizer.from_pretrained(**_place(path)).backend_tokenizer.to_str())["model"]
-    except Exception:  # as above; a tokenizer without that backend is of neither kind
+        model = json.loads(load_tokenizer(folder).backend_tokenizer.to_str())["model"]
+    except (ModelError, AttributeError):  # a tokenizer without that backend is of neither kind
         return None
     return "sentencepiece" if model.get("byte_fallback") else "byte-level"
-
-
-def _place(path: str) -> dict[str, Any]:
-    """A model's place in the words of from_pretrained, the network left out."""
-    place = Path(model_path(path)).expanduser()
-    if place.suffix == ".gguf":
-        return {"pretrained_model_name_or_path": str(place.parent), "gguf_file": place.name, "local_files_only": True}
-    return {"pretrained_model_name_or_path": str(place) if place.is_dir() else path, "local_files_only": True}
 
 
 def shrunk(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +92,7 @@ def tiny_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     fields = {**shrunk(config), **ids, "vocab_size": len(tokenizer), "dtype": "float32"}
     model_type = fields.pop("model_type")
-    for name in ("architectures", "quantization_config", "transformers_version", "_name_or_path"):
+    for name in ("architectures", "auto_map", "quantization_config", "torch_dtype", "transformers_version", "_name_or_path"):
         fields.pop(name, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -186,6 +186,8 @@ def train(
         dropped = ", ".join(f"{reason}: {count}" for reason, count in data_facts["dropped"].items())
         cure = f"everything was left out ({dropped})" if dropped else "sample more problems or raise the attempt limits"
         raise ModelError(f"{training.name}: nothing to train on; {cure}")
+    if shards() and settings.optimizer == "muon":
+        raise ModelError(f'{training.name}: optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
     place(model, settings.precision)
     check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
