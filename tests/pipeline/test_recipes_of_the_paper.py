@@ -1,12 +1,16 @@
 """The paper's systems as recipes: their settings are those of its tables, field by field, and their smokes go through."""
 
+import copy
+
 import pytest
 
 from scdpo.cli import main
 from scdpo.errors import RecipeError
 from scdpo.marks import BLOCK_END, MESSAGE_END, TEXT
 from scdpo.pipeline.recipe import flat_fields, load_recipe, packaged_recipes
+from scdpo.solutions.prompting import Prompter
 from scdpo.training.known_configs import CONFIGS
+from scdpo.training.tiny import CHATML
 
 TABLE = {  # paper, table of settings: format, SFT (lr, epochs, context), lr, epochs, beta, context, batch
     "mistral-7b-ours": ("blocks", (1e-5, 3, 2048), 1e-7, 2, 0.1, 1024, 64),
@@ -78,6 +82,17 @@ def test_current_models_train_adapters(name):
     assert recipe.problems.sft == 0
     assert "\\boxed{}" in recipe.prompt.template
     assert recipe.model.context <= CONFIGS[recipe.model.path]["max_position_embeddings"]
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-math-1.5b", "qwen2.5-math-7b"])
+def test_prompt_of_a_chat_model_is_its_cards(name, qwen_tokenizer):
+    """Qwen2.5-Math's model card: this system message, by the model's own template of turns."""
+    recipe, tokenizer = load_recipe(name, {}), copy.copy(qwen_tokenizer)
+    tokenizer.chat_template = CHATML
+    assert Prompter(tokenizer, recipe.prompt.template, recipe.prompt.as_chat).text("What is 1 + 1?") == (
+        "<|im_start|>system\nPlease reason step by step, and put your final answer within \\boxed{}.<|im_end|>\n"
+        "<|im_start|>user\nWhat is 1 + 1?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_a_trainings_context_is_bounded_by_the_models():

@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from scdpo.errors import ModelError
 from scdpo.problems.problem import Problem
 from scdpo.solutions.codec import DECODING, Codec
-from scdpo.solutions.prompting import Chat, Prompter, chat_marks, end_ids
+from scdpo.solutions.prompting import WRITTEN, Chat, Prompter, chat_marks, end_ids
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
@@ -137,6 +137,23 @@ REFUSED = [
 def test_doubled_and_missing_marks_are_refused(chat_tokenizers, name, template, chat, message):
     with pytest.raises(ModelError, match=message):
         Prompter(chat_tokenizers[name], template, chat)
+
+
+@pytest.mark.parametrize(("user", "answer"), WRITTEN)
+def test_headers_need_no_chat_template(story_tokenizer, user, answer):
+    """A tokenizer that knows of no chat: headers that a template has twice or lacks, or that a question brings."""
+    Prompter(story_tokenizer, f"{user} {{question}} {answer}")
+    for template, message in (
+        (f"{user} {user} {{question}} {answer}", "twice in a row"),
+        (f"{user} {{question}} {answer}\n{answer}", "twice in a row"),
+        (f"{user} {{question}}", "no header for the answer"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            Prompter(story_tokenizer, template)
+    wrapped = [Problem("p-1", f"{user} 1 + 1? {answer}", "2")]
+    with pytest.raises(ModelError, match="problem p-1: its question already holds"):
+        Prompter(story_tokenizer, f"{user} {{question}} {answer}").refuse_wrapped(wrapped)
+    Prompter(story_tokenizer, "{question}").refuse_wrapped(wrapped)
 
 
 def test_a_chat_needs_a_template_that_asks(chat_tokenizers, story_tokenizer):

@@ -150,6 +150,7 @@ def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, lis
     """(guesses for each source of each field that names some, lessons for the stand-in), in the recipe's format and its sets'
     languages; `table` gets their counts and the recipe's own prompt."""
     settings, prompt = table["problems"], prompt_of(recipe)
+    ending = ending_of(recipe.prompt.system + prompt)
     form: Form = recipe.code.format or recipe.steps.format
     worked = FROM_SCRATCH if not recipe.model.path else SFT if settings["sft"] else 0
     sources = {field: each for field in SOURCES if (each := each_source(getattr(recipe.problems, field)))}
@@ -164,7 +165,7 @@ def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, lis
     seeds = count_up()
     problems = {
         field: [
-            list(islice(guesses(next(seeds), form, ending_of(prompt), language_of(source)), -(-counts[field] // len(each))))
+            list(islice(guesses(next(seeds), form, ending, language_of(source)), -(-counts[field] // len(each))))
             for source in each
         ]
         for field, each in sources.items()
@@ -173,7 +174,7 @@ def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, lis
     lessons = [
         problem
         for language in spoken
-        for problem in islice(guesses(next(seeds), form, ending_of(prompt), language), TAUGHT // len(spoken))
+        for problem in islice(guesses(next(seeds), form, ending, language), TAUGHT // len(spoken))
     ]
     return problems, lessons
 

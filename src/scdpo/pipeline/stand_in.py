@@ -45,8 +45,7 @@ def smoke_tokenizer(recipe: Recipe, prompt: str, problems: Sequence[Problem]) ->
             f'nothing is known of the architecture of "{path}": its config.json is not on this machine; fetch it with '
             f"hf download {path} config.json"
         )
-    chat = recipe.prompt.chat or "<|im_start|>" in prompt
-    return tiny_tokenizer(architecture.tokenizer, texts, marks, VOCABULARY, chat), architecture
+    return tiny_tokenizer(architecture.tokenizer, texts, marks, VOCABULARY, recipe.prompt.chat), architecture
 
 
 def fit_lengths(table: dict[str, Any], tokenizer: Any, problems: Sequence[Problem]) -> dict[str, Any]:

@@ -18,6 +18,15 @@ from scdpo.problems.problem import Problem
 PLACE = "{question}"
 # What stands for a question and an answer while a chat template is looked at; no template writes such words itself.
 QUESTION, ANSWER, NEXT = "scdpo-question-1", "scdpo-answer-1", "scdpo-question-2"
+WRITTEN = (
+    ("<|im_start|>user", "<|im_start|>assistant"),
+    ("<|start_header_id|>user<|end_header_id|>", "<|start_header_id|>assistant<|end_header_id|>"),
+    ("<start_of_turn>user", "<start_of_turn>model"),
+    ("<|user|>", "<|assistant|>"),
+    ("[INST]", "[/INST]"),
+    ("### Instruction:", "### Response:"),
+)
+"""Headers of the user and of the answer that people write into plain prompts, whose tokenizer need not know of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,16 @@ class ChatMarks:
     @property
     def texts(self) -> tuple[str, ...]:
         return tuple(mark for mark in (self.user, self.assistant, self.end) if mark)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        return tuple(mark for mark in (self.user, self.assistant) if mark)
+
+
+def written_marks(template: str) -> list[ChatMarks]:
+    """The headers of known formats that stand in a plain template."""
+    found = [(user, answer) for user, answer in WRITTEN if user in template or answer in template]
+    return [ChatMarks(user, answer, "", None, "", False) for user, answer in found]
 
 
 def chat_marks(tokenizer: Any, options: Mapping[str, Any] | None = None) -> ChatMarks | None:
@@ -95,6 +114,8 @@ class Prompter:
         if PLACE not in template:
             raise ModelError(f'prompt template has no "{PLACE}"; put it where the question belongs')
         self.marks = chat_marks(tokenizer, chat.options if chat else None)
+        own = [self.marks] if self.marks else []
+        self.known = own if chat is not None else own + written_marks(template)
         if chat is not None:
             self._refuse_bad_chat(chat)
         self._refuse_doubled()
@@ -126,7 +147,7 @@ class Prompter:
 
     def refuse_wrapped(self, problems: Iterable[Problem]) -> None:
         """Raises ModelError for the first problem whose question already has the marks that the prompt puts around it."""
-        marks = self.marks.texts if self.marks else ()
+        marks = [mark for known in self.known for mark in known.texts]
         ours = marks if self.chat is not None else [mark for mark in marks if mark in self.template]
         for problem in problems:
             found = next((mark for mark in ours if mark in problem.question), None)
@@ -154,14 +175,14 @@ class Prompter:
     def _refuse_doubled(self) -> None:
         """The begin of a sequence, or a header, twice; a user's header without one for the answer."""
         text, bos = self.text(QUESTION), self.tokenizer.bos_token_id
-        for header in filter(None, (self.marks.user, self.marks.assistant) if self.marks else ()):
+        for header in (header for known in self.known for header in known.headers):
             if re.search(rf"{re.escape(header)}\s*{re.escape(header)}", text):
                 raise ModelError(f'the prompt has "{header}" twice in a row; take one out of [prompt]')
-        if self.chat is None and self.marks and self.marks.user and self.marks.assistant:
+        for known in self.known if self.chat is None else ():
             head, _, behind = self.template.rpartition(PLACE)
-            if self.marks.user in head and self.marks.assistant not in behind:
-                cure = f'write "{self.marks.assistant}" behind the question'
-                raise ModelError(f'prompt.template has "{self.marks.user}" and no header for the answer; {cure}')
+            if known.user and known.assistant and known.user in head and known.assistant not in behind:
+                cure = f'write "{known.assistant}" behind the question'
+                raise ModelError(f'prompt.template has "{known.user}" and no header for the answer; {cure}')
         ids = self.ids(QUESTION)
         repeats = self.marks is not None and self.marks.repeats_bos
         if bos is not None and (ids[:2] == (bos, bos) or (ids.count(bos) > 1 and not repeats)):
