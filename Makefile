@@ -1,5 +1,5 @@
 # make demo: the main job on the embedded default. make smoke: one of the paper's recipes in small, through every stage.
-# make test: the tests. All set up .venv where it is missing.
+# make test: the tests, in two processes of one thread each. All set up .venv where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/quickstart
@@ -15,7 +15,7 @@ smoke: .venv/installed
 	$(BIN)/scdpo run $(SMOKE) --smoke
 
 test: .venv/tested
-	$(BIN)/python -m pytest --junitxml=build/tests.xml
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --junitxml=build/tests.xml
 	@echo "make test: the result is build/tests.xml"
 
 lint: .venv/tested

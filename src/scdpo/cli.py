@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        overrides, others = take_overrides(words)
+        overrides, others = take_overrides([word for word in words if word != "--debug"])  # wherever it stands
         known, unknown = parser().parse_known_args(others)
         alone = "act" in known and "takes_fields" not in known
         known.fields = overrides

@@ -234,8 +234,15 @@ def _generation(plan: Plan, facts: Known, name: str, units: str, tokens: float, 
     recipe = plan.recipe
     block = min(1.0, recipe.sampling.block / plan.work.problems) * tokens / recipe.run.rounds
     held = block if name in ("sample", "fork") else recipe.evaluation.block * lengths.solution
-    memory = sampling_memory(shape, engine, recipe.model.context, lengths.prompt, lengths.longest, held)
+    memory = sampling_memory(shape, engine, recipe.model.context, lengths.prompt, longest_written(plan, name), held)
     return StagePlan(name, "engine", units, tokens, flops, memory, at_once(facts.cores, engine.threads, tasks), read=read)
+
+
+def longest_written(plan: Plan, stage: str) -> float:
+    """Tokens of the longest solution that a decoding stage writes, with its prompt: some go on to the limit."""
+    recipe, lengths = plan.recipe, plan.work.lengths
+    most = (recipe.sampling if stage in ("sample", "fork") else recipe.evaluation).max_new_tokens
+    return min(recipe.model.context, max(lengths.longest, lengths.prompt + most))
 
 
 def disk(plan: Plan) -> Mapping[str, float]:
