@@ -8,7 +8,7 @@ from scdpo.errors import ModelError
 from scdpo.solutions.rendering import render
 from scdpo.training.collator import Item, collate_pairs
 from scdpo.training.layouts import choose_layout
-from scdpo.training.log_probs import token_log_probs
+from scdpo.training.log_probs import GRID, on_grid, token_log_probs
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.settings import LossSettings
 from tests.conftest import make_tree
@@ -48,6 +48,35 @@ def test_chunks_of_logits_change_nothing(model):
     whole, part = loss_and_gradient(model, TREE, "tree"), loss_and_gradient(model, TREE, "tree", chunk=3)
     assert torch.allclose(whole[0], part[0], rtol=1e-6)
     assert (whole[1] - part[1]).norm() <= 1e-5 * whole[1].norm()
+
+
+@pytest.mark.parametrize("layout", ["tree", "pairs"])
+def test_padding_to_a_grid_changes_nothing(model, layout):
+    """Two trees of unlike length, padded to the shapes of the grid: the same log-probs and gradients of their tokens."""
+    short = make_tree([[11, 12], [13]], [(1, [[20, 21, 22]])])
+    batch = collate_pairs([Item(render(tree, PROMPT, END)) for tree in (TREE, short)], layout)
+    wider, count = on_grid(batch), len(batch["target"])
+    assert wider["input_ids"].shape[1] % GRID == len(wider["target"]) % GRID == 0
+    found = []
+    for each in (batch, wider):
+        tokens = token_log_probs(model, each)[:count]
+        gradients = torch.autograd.grad(tokens.sum(), list(model.parameters()), allow_unused=True)
+        found.append((tokens.detach(), torch.cat([part.flatten() for part in gradients if part is not None])))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert (found[0][1] - found[1][1]).norm() <= 1e-5 * found[0][1].norm()
+
+
+def test_bfloat16_on_a_processor_meets_few_shapes():
+    """Micro-batches of any width are computed in the shapes of the grid, under autocast alone."""
+    model, widths = tiny_model("llama"), []
+    look = lambda module, args, options: widths.append(options["input_ids"].shape[1])  # noqa: E731
+    model.get_decoder().register_forward_pre_hook(look, with_kwargs=True)
+    for steps in (1, 3, 9):
+        batch = collate_pairs([Item(render(make_tree([[11, 12, 5]] * steps, [(0, [[20]])]), PROMPT, END))])
+        for enabled in (True, False):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                assert token_log_probs(model, batch).shape == batch["target"].shape
+    assert set(widths[::2]) == {GRID} and len(set(widths[1::2])) == 3
 
 
 def test_each_family_takes_whole_trees(model):

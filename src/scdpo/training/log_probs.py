@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from scdpo.training.output_layer import target_log_probs
 
 CHUNK = 1024
 """How many counted tokens have their logits at once, where nothing else is asked for."""
+GRID = 64
+"""Of the shapes of bfloat16 products on a processor."""
 MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask")
 
 
@@ -26,13 +29,31 @@ def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) ->
 
     chunk: logits held at once, in tokens; beyond one chunk they are computed again in the backward pass.
     """
+    count = len(batch["target"])
+    if batch["input_ids"].device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        batch = on_grid(batch)
     states = model.get_decoder()(
         input_ids=batch["input_ids"],
         position_ids=batch.get("position_ids"),
         attention_mask=batch.get("attention_mask"),
         use_cache=False,
     ).last_hidden_state
-    return predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)
+    return predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)[:count]
+
+
+def on_grid(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A micro-batch padded to multiples of GRID: its rows on the right, and its counted tokens at their end.
+
+    oneDNN, which computes bfloat16 products on processors, compiles a kernel for every shape and keeps a thousand of them:
+    without a grid a training's memory grew by 5 GB (docs/training.md).
+    """
+    width, count = batch["input_ids"].shape[1], len(batch["target"])
+    wider, longer = -width % GRID, (0, -count % GRID)
+    columns = {name: pad(batch[name], (0, wider)) for name in ("input_ids", "position_ids") if name in batch}
+    if "attention_mask" in batch:  # what pads is to see something: nothing at all is no number
+        columns["attention_mask"] = pad(pad(batch["attention_mask"], (0, wider)), (0, 0, 0, wider), value=True)
+    places = batch["predictor"] + batch["predictor"] // width * wider
+    return {**batch, **columns, "predictor": pad(places, longer), "target": pad(batch["target"], longer)}
 
 
 def predicted(model: Any, states: Tensor, target: Tensor, chunk: int) -> Tensor:

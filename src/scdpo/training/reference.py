@@ -23,6 +23,7 @@ from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import CHUNK, forward_log_probs, pair_log_probs
+from scdpo.training.memory import keep_freed_memory
 from scdpo.training.plan import own_places, split
 from scdpo.training.processes import launched
 
@@ -95,6 +96,8 @@ def compute(
     Several processes share the work, and each gets the whole.
     """
     without_dropout(model)
+    if model.device.type == "cpu":
+        keep_freed_memory()
     state = launched()
     parts = split([Item(row) for row in rows], token_budget, layout, state.num_processes)
     found: dict[str, Values] = {}
