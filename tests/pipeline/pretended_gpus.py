@@ -22,9 +22,10 @@ def pretend(self: PartialState, *args, **options) -> None:
 
 
 def shard_and_say(model, precision: str) -> None:
+    read = not any(weight.is_meta for weight in model.parameters())
     shard(model, precision)
     here = sum(weight.to_local().numel() for weight in model.parameters())
-    print(f"weights here: {here / model.num_parameters():.2f}")
+    print("weights read\n" * read + f"weights here: {here / model.num_parameters():.2f}")
 
 
 PartialState.__init__ = pretend

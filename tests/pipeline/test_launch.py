@@ -99,14 +99,17 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
 
 @pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
 def test_sharded_processes_give_the_updates_of_one(fields, ready):
-    """FSDP with the shipped settings: loading, reference log-probs, training and saving, no process with a whole model."""
+    """FSDP with the shipped settings: loading, reference log-probs, training and saving, no process with a whole model,
+    and one that reads weights. Logits in chunks, as real vocabularies have them."""
     fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
+    fields = fields | {"training.logits_per_chunk": "16"}
     one, two = ready("one", **fields), ready("two", **fields)
     assert main(["train", str(one.path), "--workers", "1"]) == 0
     done = launched("train", str(two.path), settings="fsdp.yaml", module="tests.pipeline.pretended_gpus")
     assert done.returncode == 0, done.stderr[-2000:]
     shares = [float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("weights here")]
     assert len(shares) >= 2 * len(ARMS) and set(shares) == {0.5}
+    assert done.stdout.count("weights read") == len(shares) / 2
     assert_same_trainings(one, two)
 
 

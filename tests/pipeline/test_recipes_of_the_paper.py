@@ -85,7 +85,7 @@ def test_current_models_train_adapters(name):
 
 @pytest.mark.parametrize("name", ["qwen2.5-math-1.5b", "qwen2.5-math-7b"])
 def test_prompt_of_a_chat_model_is_its_cards(name, qwen_tokenizer):
-    """Qwen2.5-Math's model card: this system message, by the model's own template of turns."""
+    """Qwen2.5-Math's model card: this system message, in ChatML's turns."""
     recipe, tokenizer = load_recipe(name, {}), copy.copy(qwen_tokenizer)
     tokenizer.chat_template = CHATML
     assert Prompter(tokenizer, recipe.prompt.template, recipe.prompt.as_chat).text("What is 1 + 1?") == (

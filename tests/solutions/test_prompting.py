@@ -143,11 +143,11 @@ def test_doubled_and_missing_marks_are_refused(chat_tokenizers, name, template, 
 def test_headers_need_no_chat_template(story_tokenizer, user, answer):
     """A tokenizer that knows of no chat: headers that a template has twice or lacks, or that a question brings."""
     Prompter(story_tokenizer, f"{user} {{question}} {answer}")
-    for template, message in (
+    refused = [
         (f"{user} {user} {{question}} {answer}", "twice in a row"),
         (f"{user} {{question}} {answer}\n{answer}", "twice in a row"),
-        (f"{user} {{question}}", "no header for the answer"),
-    ):
+    ]
+    for template, message in [*refused, *[(f"{user} {{question}}", "no header for the answer")] * ("###" not in user)]:
         with pytest.raises(ModelError, match=message):
             Prompter(story_tokenizer, template)
     wrapped = [Problem("p-1", f"{user} 1 + 1? {answer}", "2")]

@@ -152,7 +152,7 @@ def arguments(job: Job, model: Any, folder: Path) -> Any:
     from scdpo.training.train import Training, training_arguments
 
     training = Training("bench", folder / "model", folder / "log.jsonl", 0, {})
-    return training_arguments(model, job.settings, training, len(job.steps), folder / "checkpoints")
+    return training_arguments(job.settings, training, len(job.steps), folder / "checkpoints")
 
 
 def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:

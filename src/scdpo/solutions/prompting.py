@@ -18,13 +18,15 @@ from scdpo.problems.problem import Problem
 PLACE = "{question}"
 # What stands for a question and an answer while a chat template is looked at; no template writes such words itself.
 QUESTION, ANSWER, NEXT = "scdpo-question-1", "scdpo-answer-1", "scdpo-question-2"
+PROSE = ("### Instruction:", "### Response:")
+"""Words rather than marks: an answer may have another heading."""
 WRITTEN = (
     ("<|im_start|>user", "<|im_start|>assistant"),
     ("<|start_header_id|>user<|end_header_id|>", "<|start_header_id|>assistant<|end_header_id|>"),
     ("<start_of_turn>user", "<start_of_turn>model"),
     ("<|user|>", "<|assistant|>"),
     ("[INST]", "[/INST]"),
-    ("### Instruction:", "### Response:"),
+    PROSE,
 )
 """Headers of the user and of the answer that people write into plain prompts, whose tokenizer need not know of them."""
 
@@ -180,7 +182,9 @@ class Prompter:
                 raise ModelError(f'the prompt has "{header}" twice in a row; take one out of [prompt]')
         for known in self.known if self.chat is None else ():
             head, _, behind = self.template.rpartition(PLACE)
-            if known.user and known.assistant and known.user in head and known.assistant not in behind:
+            if (known.user, known.assistant) == PROSE or not (known.user and known.assistant):
+                continue
+            if known.user in head and known.assistant not in behind:
                 cure = f'write "{known.assistant}" behind the question'
                 raise ModelError(f'prompt.template has "{known.user}" and no header for the answer; {cure}')
         ids = self.ids(QUESTION)

@@ -16,6 +16,7 @@ from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
 from scdpo.training.log_probs import forward_log_probs
+from scdpo.training.placement import recover
 
 # Rounding of one log-prob, in nats: the largest seen was 2e-5 in float32. Another mask changes them by 0.01 and more.
 TOLERANCE = 1e-3
@@ -45,7 +46,7 @@ def choose_layout(model: Any, row: TreeRow, wanted: Literal["auto", "tree", "pai
     rounding = _compare(model, lambda: torch.cat([ends(model, [item], "pairs") for item in Item(row).by_pair()]), truth)
     if wanted == "pairs":
         return "pairs", ""
-    difference, flaw = _difference(lambda: ends(model, [Item(row)], "tree"), truth)
+    difference, flaw = _difference(model, lambda: ends(model, [Item(row)], "tree"), truth)
     if difference <= max(TOLERANCE, 3 * rounding):
         return "tree", ""
     if wanted == "tree":
@@ -80,19 +81,20 @@ def ends(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:
 
 def _compare(model: Any, compute: Callable[[], Tensor], truth: Tensor, is_rough: bool = False) -> float:
     """How far plain rows are off, in nats. Raises ModelError where that is more than rounding."""
-    difference, flaw = _difference(compute, truth)
+    difference, flaw = _difference(model, compute, truth)
     if difference > (ROUGH_TOLERANCE if is_rough or getattr(model, "is_quantized", False) else TOLERANCE):
         raise ModelError(f"this model's log-probs cannot be computed from its hidden states and output layer ({flaw})")
     return difference
 
 
-def _difference(compute: Callable[[], Tensor], truth: Tensor) -> tuple[float, str]:
+def _difference(model: Any, compute: Callable[[], Tensor], truth: Tensor) -> tuple[float, str]:
     """The largest difference to the truth in nats (infinite where the model fails), and the same in words."""
     try:
         difference = (compute() - truth).abs().max().item()
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # models raise whatever their code stumbles over
+        recover(model)
         return float("inf"), f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else ''}"
     return difference, f"log-probs are off by {difference:.2g} nats"
 

@@ -38,7 +38,8 @@ def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) ->
         attention_mask=batch.get("attention_mask"),
         use_cache=False,
     ).last_hidden_state
-    return predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)[:count]
+    found = predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)
+    return found if len(found) == count else found[:count]
 
 
 def on_grid(batch: Mapping[str, Any]) -> dict[str, Any]:

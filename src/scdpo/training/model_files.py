@@ -12,10 +12,13 @@ from scdpo.folders import write_folder
 from scdpo.solutions.prompting import end_ids
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
+from scdpo.training.placement import awaits_weights
 
 
 def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bool = False) -> Any:
     """A causal LM from a local folder, a GGUF file, a package or the hub, in float32; adapters come merged into their base.
+
+    With FSDP the weights of all processes but the first are on the meta device, until they are placed.
 
     path: also NAME@REVISION on the hub. quantization: transformers' quantization_config, for weights that stay frozen.
     Raises ModelError.
@@ -24,7 +27,10 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
 
     folder = model_folder(path)
     if is_adapter(folder):
-        return merged(load_model(base_of(folder), trust_remote_code=trust_remote_code), folder)
+        base = load_model(base_of(folder), trust_remote_code=trust_remote_code)
+        return base if awaits_weights() else merged(base, folder)
+    if awaits_weights():
+        return _unread(path, folder, trust_remote_code)
     options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
     if quantization is not None:
         options["quantization_config"] = quantization
@@ -32,6 +38,19 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
     if is_gguf(folder):  # the weights are plain ones by now, and may be saved as such
         model.is_quantized, model.hf_quantizer = False, None
         del model.config.quantization_config
+    return model
+
+
+def _unread(path: str | Path, folder: Path, trust_remote_code: bool) -> Any:
+    """A model without its weights."""
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = _load(AutoConfig, path, folder, trust_remote_code=trust_remote_code)
+    options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
+    with init_empty_weights(include_buffers=False):
+        model = AutoModelForCausalLM.from_config(config, **options)
+    model.tie_weights()
     return model
 
 

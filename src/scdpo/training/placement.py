@@ -9,41 +9,74 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 
 from scdpo.errors import ModelError
 from scdpo.training.processes import launched
-
-if TYPE_CHECKING:
-    from torch.distributed.fsdp import MixedPrecisionPolicy
+from scdpo.training.settings import OptimizerSettings
 
 
 def shards() -> bool:
     """Whether this process was launched with FSDP."""
-    return launched().num_processes > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    launched()  # which joins the processes
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return distributed and _is_set("ACCELERATE_USE_FSDP")
+
+
+def awaits_weights() -> bool:
+    """Whether this process need not read a model's weights, because the first one sends them when they are sharded."""
+    return shards() and _is_set("FSDP_CPU_RAM_EFFICIENT_LOADING") and not launched().is_main_process
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "false").lower() == "true"
+
+
+def check_launch(settings: OptimizerSettings) -> None:
+    """Refuse, before a model is loaded, what sharded weights cannot do. Raises ModelError."""
+    if not shards():
+        return
+    if settings.optimizer == "muon":
+        raise ModelError('optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
+    if settings.lora.quantize:
+        raise ModelError("lora.quantize is not served with FSDP; launch with gpus.yaml, a quantized model on each GPU")
+    if 0 < settings.lora.rank < launched().num_processes:
+        count = launched().num_processes
+        raise ModelError(f"lora.rank is {settings.lora.rank}: {count} processes cannot share that; raise it or launch fewer")
 
 
 def place(model: Any, precision: str) -> None:
     """Bring a model's weights, in place, to where this process computes: quantized ones are there already.
 
     With FSDP they are sharded here, before anything is computed and as accelerate would do it for the training, which then
-    finds it done. So no device ever holds a whole model, in the pass for reference log-probs neither.
+    finds it done. So no device ever holds a whole model, in the pass for reference log-probs neither. Raises ModelError.
     """
     if not shards():
         if not getattr(model, "is_quantized", False):
             model.to(launched().device)
-        return
-    from torch.distributed.fsdp import FSDPModule
-
-    parts = [part for part in model.modules() if isinstance(part, FSDPModule)]
-    for part in parts:  # placed before: what a pass left gathered is shared out again
-        part.reshard()
-    if not parts:
+    elif isinstance(model, FSDPModule):
+        share_out(model)
+    else:
         _shard(model, precision)
 
 
+def share_out(model: Any) -> None:
+    """Share out again what a pass over a sharded model left gathered."""
+    for part in model.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
+def recover(model: Any) -> None:
+    """Make a sharded model ready for another pass where one failed half-way (torch 2.13 and later can)."""
+    if isinstance(model, FSDPModule) and hasattr(model, "reset_iter_state"):
+        model.reset_iter_state()
+
+
 def _shard(model: Any, precision: str) -> None:
-    """Raises ModelError."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
     from accelerate.utils import fsdp2_prepare_model
@@ -54,6 +87,8 @@ def _shard(model: Any, precision: str) -> None:
     sharding = accelerator.state.fsdp_plugin
     if sharding.fsdp_version != 2:
         raise ModelError("the launch is set to FSDP 1, which is not served; set fsdp_version: 2 in accelerate's configuration")
+    if sharding.activation_checkpointing:
+        raise ModelError("the launch sets fsdp_activation_checkpointing; set activation_checkpointing in the recipe instead")
     if sharding.mixed_precision_policy is not None:
         sharding.mixed_precision_policy = float32_sums(sharding.mixed_precision_policy)
     fsdp2_prepare_model(accelerator, model)
@@ -61,15 +96,11 @@ def _shard(model: Any, precision: str) -> None:
 
 def float32_sums(policy: MixedPrecisionPolicy) -> MixedPrecisionPolicy:
     """FSDP2's policy with gradients summed and log-probs given in float32, whatever is computed in."""
-    import torch
-
     return replace(policy, reduce_dtype=torch.float32, output_dtype=None)
 
 
 def check_precision(precision: str, device: str) -> None:
     """Raises ModelError for bfloat16 where it would only be imitated, more slowly than float32."""
-    import torch
-
     supported: dict[str, Callable[[], bool]] = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported,
@@ -80,8 +111,6 @@ def check_precision(precision: str, device: str) -> None:
 
 def precision_context(precision: str, device: str) -> Any:
     """Autocast to bfloat16 where that is asked for; sharded weights are rounded when they are gathered, and need none."""
-    import torch
-
     if shards():
         return contextlib.nullcontext()
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")

@@ -24,6 +24,7 @@ from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
 from scdpo.training.log_probs import CHUNK, forward_log_probs, pair_log_probs
 from scdpo.training.memory import keep_freed_memory
+from scdpo.training.placement import share_out
 from scdpo.training.plan import own_places, split
 from scdpo.training.processes import launched
 
@@ -115,8 +116,12 @@ def compute(
 @contextlib.contextmanager
 def without_adapters(model: Any) -> Iterator[None]:
     """The model as it was before PEFT's adapters came on."""
-    with model.disable_adapter() if hasattr(model, "peft_config") else contextlib.nullcontext():
+    if not hasattr(model, "peft_config"):
         yield
+        return
+    with model.disable_adapter():
+        yield
+        share_out(model)  # PEFT lets the weights learn again that it finds: the sharded ones
 
 
 def pair_key(row: TreeRow, pair: RowPair) -> str:

@@ -76,7 +76,9 @@ def grow_embeddings(model: Any, tokens: int, seed: int) -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.resize_token_embeddings(max(tokens, model.get_input_embeddings().num_embeddings))
+        is_read = model.device.type != "meta"  # else the first process sends what it drew
+        count = max(tokens, model.get_input_embeddings().num_embeddings)
+        model.resize_token_embeddings(count, mean_resizing=is_read)
 
 
 def make_model(settings: ModelSettings, tokenizer: Any, seed: int) -> Any:

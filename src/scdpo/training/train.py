@@ -5,6 +5,7 @@ Knows models, rows and folders; knows no run directory and no recipe as a whole.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections import Counter
@@ -24,7 +25,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
-from scdpo.training.placement import check_precision, place, precision_context, shards
+from scdpo.training.placement import check_launch, check_precision, place, precision_context, shards
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -81,6 +82,8 @@ def train_sft(
     unspelled: solutions left out before, because they cannot be read into tokens; counted among the facts.
     Raises ModelError where nothing is left to train on, or the loss is not finite.
     """
+    check_launch(settings)
+    check_precision(settings.precision, launched().device.type)
     trees = [SolutionTree(question, solution) for question, solution in solutions]
     rows, dropped = rows_of(trees, {question: question for question, _ in solutions}, codec, context)
     dropped |= {"not readable": unspelled} if unspelled else {}
@@ -113,6 +116,7 @@ def train_preference(
     model, items, layout, facts = with_reference(load, reference_folder, trees, questions, codec, settings, context, cache)
     if start not in (None, reference_folder):
         del model  # its log-probs are all that is needed of it: one model in memory at a time
+        gc.collect()
         model = load(start)
     objective = PreferenceObjective(settings.beta, settings.loss, layout)
     return train(model, items, objective, codec, settings, training, facts, report)
@@ -138,18 +142,20 @@ def with_reference(
     rows = [row for row in fitting if row.pairs]
     dropped |= {"no pairs": len(fitting) - len(rows)} if len(rows) < len(fitting) else {}
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped": dropped}
+    check_launch(settings)
+    check_precision(settings.precision, launched().device.type)
     model = load(reference_folder)
     if not rows:
         return model, [], "tree", facts
-    check_precision(settings.precision, launched().device.type)
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     place(model, "float32")  # numbers are compared
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
     if shards() and settings.precision != "float32":  # sharded weights compute in the one precision that they were placed with
         del model
+        gc.collect()
         model = load(reference_folder)
     place(model, settings.precision)
-    with precision_context(settings.precision, model.device.type):
+    with precision_context(settings.precision, launched().device.type):
         budget, chunk = settings.tokens_per_micro_batch, settings.logits_per_chunk
         values = cached_reference(cache, key, model, rows, budget, layout, chunk, report)
     items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
@@ -186,10 +192,7 @@ def train(
         dropped = ", ".join(f"{reason}: {count}" for reason, count in data_facts["dropped"].items())
         cure = f"everything was left out ({dropped})" if dropped else "sample more problems or raise the attempt limits"
         raise ModelError(f"{training.name}: nothing to train on; {cure}")
-    if shards() and settings.optimizer == "muon":
-        raise ModelError(f'{training.name}: optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
     place(model, settings.precision)
-    check_precision(settings.precision, model.device.type)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
     processes = launched()
     steps = plan_steps(
@@ -207,7 +210,7 @@ def train(
         model,
         steps,
         objective,
-        training_arguments(model, settings, training, len(steps), checkpoints),
+        training_arguments(settings, training, len(steps), checkpoints),
         callbacks=[ReportSteps(report)],
         optimizer=MuonWithAdamW(model, settings) if settings.optimizer == "muon" else None,
         chunk=settings.logits_per_chunk,
@@ -229,7 +232,7 @@ def train(
     return facts
 
 
-def training_arguments(model: Any, settings: OptimizerSettings, training: Training, steps: int, checkpoints: Path) -> Any:
+def training_arguments(settings: OptimizerSettings, training: Training, steps: int, checkpoints: Path) -> Any:
     """The settings in the words of transformers' Trainer."""
     from transformers import TrainingArguments
 
@@ -257,8 +260,8 @@ def training_arguments(model: Any, settings: OptimizerSettings, training: Traini
         report_to=list(settings.report_to),
         bf16=settings.precision == "bfloat16",
         disable_tqdm=True,
-        use_cpu=model.device.type == "cpu",
-        dataloader_pin_memory=model.device.type != "cpu",
+        use_cpu=launched().device.type == "cpu",
+        dataloader_pin_memory=launched().device.type != "cpu",
         **checkpointing,
     )
 
