@@ -138,8 +138,9 @@ def test_given_trees_are_counted():
     """A file of trees: nothing is sampled, and its pairs are those that are trained on."""
     _, facts = planned()
     made = build_recipe({"sampling": {"trees": "trees.jsonl"}, "run": {"arms": ["dpo", "scdpo"]}}, "made", {})
-    plan = make_plan(made, replace(facts, given=Given(40, 100)))
-    assert (plan.work.trees, plan.work.pairs) == (40, 100)
+    plan = make_plan(made, replace(facts, given=Given(40, 10, 90)))
+    assert (plan.work.trees, plan.work.naive, plan.work.pairs) == (40, 10, 100)
+    assert plan.work.arm_tokens("dpo", "tree") == 40 * plan.work.lengths.row + 10 * plan.work.lengths.solution
     assert not {stage.name for stage in plan.stages} & {"sample", "fork"}
 
 

@@ -6,7 +6,6 @@ Activations are those that autograd saves in a decoder layer (tests/planning com
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import log
 
 from scdpo.engines.settings import EngineSettings
 from scdpo.planning.shape import ModelShape
@@ -22,6 +21,9 @@ BASE_GPU = 600 * MIB
 RECORD = 80
 """Bytes in memory for each token of what a training reads: Python objects of steps and ids. Measured on the quickstart."""
 FLOAT, HALF = 4, 2
+KEPT = 0.6
+"""What a processor's heap and oneDNN keep in bfloat16 trainings, over what comes and goes: measured on SmolLM2; in float32
+none was seen (docs/plan.md)."""
 QUANTIZED = {"nf4": 0.52, "int8": 1.01}
 """Bytes of a frozen weight with its scales (bitsandbytes)."""
 PARKED_SHARE = 4
@@ -59,14 +61,13 @@ class Memory:
 class Load:
     """What a training computes at once. tokens: of the largest micro-batch, padding included; width: of its rows; counted: the
     share of tokens whose logits are needed; masked: a 4-D mask goes along (trees); records: tokens of the data held in
-    memory; steps: updates in all."""
+    memory."""
 
     tokens: float
     width: float
     counted: float
     masked: bool
     records: float = 0.0
-    steps: float = 1.0
 
 
 def trainable(shape: ModelShape, settings: OptimizerSettings) -> int:
@@ -137,7 +138,7 @@ def training_memory(
         activations=activations + mask,
         logits=logits,
         passing=passing,
-        heap=0.0 if gpu else heap(settings.precision, load.steps, load.masked, casts + activations + logits + passing),
+        heap=KEPT * (casts + activations + logits + passing) if half and not gpu else 0.0,
     )
 
 
@@ -196,12 +197,3 @@ def sampling_memory(
         logits=drawing,
         cache=rows * places * shape.cache(size) + state,
     )
-
-
-def heap(precision: str, steps: float, masked: bool, transient: float) -> float:
-    """What a processor's heap keeps beside live tensors, fitted to measurements (docs/plan.md): in float32 none was seen; in
-    bfloat16 a share of what comes and goes, which in SFT grew with the logarithm of the steps."""
-    if precision != "bfloat16":
-        return 0.0
-    growth = 0.0 if masked else 0.92 * log(max(1.0, steps)) - 0.66
-    return transient * min(4.4, max(0.3, growth))

@@ -98,8 +98,10 @@ def known(recipe: Recipe, chances: Chances, cores: int, run: Path | None = None)
     given = None
     if recipe.sampling.trees:
         own = run / "problems" / "trees.jsonl" if run else None
-        counts = [len(asked.tree.branches) for asked in read_tree_file(own if own and own.is_file() else recipe.sampling.trees)]
-        given = Given(len(counts), sum(counts))
+        file = own if own and own.is_file() else recipe.sampling.trees
+        kinds = [[branch.is_step_controlled for branch in asked.tree.branches] for asked in read_tree_file(file)]
+        controlled = sum(map(sum, kinds))
+        given = Given(len(kinds), sum(map(len, kinds)) - controlled, controlled)
     return Known(shape, place, lengths, chances, cores, given)
 
 
@@ -141,7 +143,7 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
         units, counted = f"{rows:,.0f} solutions", lengths.solution / lengths.row
     else:
         tokens = work.arm_tokens(name, plan.layout)
-        pairs = work.trees if name == "dpo" else work.pairs
+        pairs = work.naive if name == "dpo" else work.pairs
         weight = pairs / work.trees if work.trees else 1.0
         masked = plan.layout == "tree"
         width = tokens / work.trees if masked and work.trees else lengths.row
@@ -152,14 +154,7 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
         rows = work.trees
     at = micro_batch(settings, width, longest, weight, rows)
     held = _held(work, name) if name != "sft" else tokens
-    load = Load(
-        at,
-        longest if masked else most,
-        counted,
-        masked,
-        held,
-        max(1.0, settings.epochs * rows * weight / settings.batch),
-    )
+    load = Load(at, longest if masked else most, counted, masked, held)
     flops = settings.epochs * tokens * training_flops(shape, settings, width, counted)
     memory = training_memory(shape, settings, load)
     threads = settings.threads

@@ -36,11 +36,12 @@ def _log_beta(a: float, b: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Yields:
-    """Expected, a problem: naive samples, problems with both a right and a wrong one, continuations, branches that forking
-    finds, and further naive samples."""
+    """Expected, a problem: naive samples, trees and their naive pairs (one each where a problem has both a right and a wrong
+    sample), continuations, branches that forking finds, and further naive samples."""
 
     samples: float
     trees: float
+    naive: float
     continuations: float
     branches: float
     further: float
@@ -54,7 +55,7 @@ def yields(chances: Chances, most: int, forks: float, attempts: int, further: in
     """
     m = chances.moment
     if most < 2:
-        return Yields(1.0, 0.0, 0.0, 0.0, 0.0)
+        return Yields(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     none = m(most) + m(0, most)
     samples = 1 + sum(m(t) + m(0, t) for t in range(1, most))
     paired = lambda right: m(right) - m(right + most) - m(right, most)  # noqa: E731  # with a pair, and so many more right ones
@@ -63,15 +64,16 @@ def yields(chances: Chances, most: int, forks: float, attempts: int, further: in
     # One wrong sample only: right ones before it, or right at the second draw. It lacks one for each branch found.
     single = lambda right: 2 * m(right + 1) - m(right + 2) - m(right + most)  # noqa: E731
     extra = forks * sum(single(t) - single(t + attempts) for t in range(further))
-    return Yields(samples, 1 - none, continuations, branches, min(extra, further * (1 - none)))
+    return Yields(samples, 1 - none, 1 - none, continuations, branches, min(extra, further * (1 - none)))
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """How many trees and pairs a file of trees holds (sampling.trees). A pair of each tree is taken for a naive one."""
+    """How many trees a file of trees holds (sampling.trees), and how many naive and step-controlled pairs."""
 
     trees: int
-    pairs: int
+    naive: int
+    controlled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,16 @@ class Workload:
         return self.problems * self.each.trees
 
     @property
+    def naive(self) -> float:
+        return self.problems * self.each.naive
+
+    @property
     def step_controlled(self) -> float:
         return self.problems * self.each.branches
 
     @property
     def pairs(self) -> float:
-        return self.trees + self.step_controlled
-
-    @property
-    def pairs_per_tree(self) -> float:
-        return self.pairs / self.trees if self.trees else 0.0
+        return self.naive + self.step_controlled
 
     @property
     def fork_share(self) -> float:
@@ -114,7 +116,7 @@ class Workload:
 
     @property
     def scdpo_width(self) -> float:
-        return self.tree_width(1, self.pairs_per_tree - 1) if self.trees else 0.0
+        return self.tree_width(self.naive / self.trees, self.step_controlled / self.trees) if self.trees else 0.0
 
     @property
     def tree_tokens(self) -> float:
@@ -128,7 +130,7 @@ class Workload:
         """Tokens of one epoch of an arm's training."""
         if arm == "rft":
             return self.trees * self.lengths.row
-        pairs = self.trees if arm == "dpo" else self.pairs
+        pairs = self.naive if arm == "dpo" else self.pairs
         if layout == "pairs":
             return 2 * pairs * self.lengths.row
         if arm == "scdpo":
@@ -148,5 +150,6 @@ def workload(recipe: Recipe, lengths: Lengths, chances: Chances, given: Given | 
     if given is None:
         each = yields(chances, sampling.max_samples, forks, fork.attempts, further)
     else:
-        pairs, each = given.trees, Yields(0.0, 1.0, 0.0, given.pairs / max(given.trees, 1) - 1, 0.0)
+        pairs, count = given.trees, max(given.trees, 1)
+        each = Yields(0.0, 1.0, given.naive / count, 0.0, given.controlled / count, 0.0)
     return Workload(lengths, each, sft, pairs, asked, 1 + len(recipe.run.arms))
