@@ -25,7 +25,8 @@ def shard_and_say(model, precision: str) -> None:
     read = not any(weight.is_meta for weight in model.parameters())
     shard(model, precision)
     here = sum(weight.to_local().numel() for weight in model.parameters())
-    print("weights read\n" * read + f"weights here: {here / model.num_parameters():.2f}")
+    sys.stdout.write("weights read\n" * read + f"weights here: {here / model.num_parameters():.2f}\n")
+    sys.stdout.flush()
 
 
 PartialState.__init__ = pretend

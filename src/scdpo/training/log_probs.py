@@ -95,11 +95,14 @@ def forward_counts(model: Any, chunk: int) -> Iterator[None]:
     def forward(self: Any, **batch: Tensor) -> Tensor:
         return token_log_probs(self, batch, chunk)
 
+    before = vars(model).get("forward")  # which other libraries put there in the same way
     model.forward = MethodType(forward, model)
     try:
         yield
     finally:
         del model.forward
+        if before is not None:
+            model.forward = before
 
 
 def forward_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) -> Tensor:
