@@ -21,9 +21,10 @@ from scdpo.training.settings import OptimizerSettings
 
 def shards() -> bool:
     """Whether this process was launched with FSDP."""
+    if not _is_set("ACCELERATE_USE_FSDP"):
+        return False
     launched()  # which joins the processes
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return distributed and _is_set("ACCELERATE_USE_FSDP")
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def awaits_weights() -> bool:
