@@ -10,7 +10,7 @@ from scdpo.pipeline.recipe import Recipe, build_recipe
 from scdpo.planning.accelerators import Accelerator
 from scdpo.planning.flops import Efficiency, compute_seconds, decoding_seconds
 from scdpo.planning.memory import reference_memory, sampling_memory, training_memory
-from scdpo.planning.stages import Known, Plan, StagePlan, longest_written, make_plan
+from scdpo.planning.stages import Known, Plan, StagePlan, make_plan
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Numbers of accelerators that are tried."""
@@ -57,9 +57,7 @@ def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
     if stage.decodes:
         lengths = plan.work.lengths
         context = plan.recipe.model.context
-        return sampling_memory(
-            shape, plan.recipe.engine, context, lengths.prompt, longest_written(plan, stage.name), gpu=True
-        ).total
+        return sampling_memory(shape, plan.recipe.engine, context, lengths.prompt, context, gpu=True).total
     if stage.settings is None or stage.load is None:
         return 0.0
     computed = reference_memory if stage.name == "reference" else training_memory

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, first_line
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
@@ -95,7 +95,7 @@ def _difference(model: Any, compute: Callable[[], Tensor], truth: Tensor) -> tup
         raise
     except Exception as error:  # models raise whatever their code stumbles over
         recover(model)
-        return float("inf"), f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else ''}"
+        return float("inf"), f"{type(error).__name__}: {first_line(error)[:120]}"
     return difference, f"log-probs are off by {difference:.2g} nats"
 
 

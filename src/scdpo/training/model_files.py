@@ -29,9 +29,9 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
     if is_adapter(folder):
         base = load_model(base_of(folder), trust_remote_code=trust_remote_code)
         return base if awaits_weights() else merged(base, folder)
-    if awaits_weights():
-        return _unread(path, folder, trust_remote_code)
     options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
+    if awaits_weights():
+        return _unread(path, folder, options)
     if quantization is not None:
         options["quantization_config"] = quantization
     model = _load(AutoModelForCausalLM, path, folder, **options)
@@ -41,13 +41,12 @@ def load_model(path: str | Path, quantization: Any = None, trust_remote_code: bo
     return model
 
 
-def _unread(path: str | Path, folder: Path, trust_remote_code: bool) -> Any:
+def _unread(path: str | Path, folder: Path, options: dict[str, Any]) -> Any:
     """A model without its weights."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = _load(AutoConfig, path, folder, trust_remote_code=trust_remote_code)
-    options = {"dtype": "float32", "attn_implementation": "sdpa", "trust_remote_code": trust_remote_code}
+    config = _load(AutoConfig, path, folder, trust_remote_code=options["trust_remote_code"])
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(config, **options)
     model.tie_weights()

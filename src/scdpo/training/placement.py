@@ -27,6 +27,11 @@ def shards() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
+def rounds(precision: str) -> bool:
+    """Whether a placed model computes in less than float32 whatever surrounds it: sharded weights are rounded when gathered."""
+    return shards() and precision != "float32"
+
+
 def awaits_weights() -> bool:
     """Whether this process need not read a model's weights, because the first one sends them when they are sharded."""
     return shards() and _is_set("FSDP_CPU_RAM_EFFICIENT_LOADING") and not launched().is_main_process

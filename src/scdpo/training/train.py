@@ -25,7 +25,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
-from scdpo.training.placement import check_launch, check_precision, place, precision_context, shards
+from scdpo.training.placement import check_launch, check_precision, place, precision_context, rounds
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -90,7 +90,7 @@ def train_sft(
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
         place(model, settings.precision)
-        check_log_probs(model, max(rows, key=len), shards() and settings.precision != "float32")
+        check_log_probs(model, max(rows, key=len), rounds(settings.precision))
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
@@ -150,7 +150,7 @@ def with_reference(
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     place(model, "float32")  # numbers are compared
     layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
-    if shards() and settings.precision != "float32":  # sharded weights compute in the one precision that they were placed with
+    if rounds(settings.precision):
         del model
         gc.collect()
         model = load(reference_folder)
