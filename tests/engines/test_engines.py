@@ -8,7 +8,7 @@ import torch
 from scdpo.engines.interface import Generate
 from scdpo.engines.scripted import ScriptedEngine
 from scdpo.engines.temperature import TemperatureRamp
-from scdpo.engines.transformers_engine import TransformersEngine
+from scdpo.engines.transformers_engine import GRID, TransformersEngine
 from scdpo.errors import ModelError
 from scdpo.sampling.driver import run_all
 from tests.conftest import GREEDY
@@ -193,7 +193,7 @@ class CountingModel(torch.nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.model, self.config, self.device, self.tokens = model, model.config, model.device, 0
+        self.model, self.config, self.device, self.dtype, self.tokens = model, model.config, model.device, model.dtype, 0
         self.decoder = model.get_decoder()
         self.decoder.register_forward_pre_hook(self._count, with_kwargs=True)
 
@@ -246,6 +246,28 @@ def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
     engine.reset()
     alone = [run(engine, [Generate(solution[:length], PAPER, 4, length)])[0] for length in range(50, 91, 10)]
     assert [c.ids for c in kept] == [c.ids for c in alone]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_bfloat16_passes_are_of_few_widths(tiny_model, precision):
+    """On a processor, where every other width would leave a kernel in memory; and what they are padded with changes nothing."""
+    model = copy.deepcopy(tiny_model).to(precision)
+    widths = set()
+    model.get_decoder().register_forward_pre_hook(
+        lambda _, args, kwargs: widths.add(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    engine = TransformersEngine(model, {END}, {STEP_END}, rows=4, capacity=64)
+    requests = [Generate(ids, PAPER, 20, seed) for seed, ids in enumerate(prompts(12))]
+    found = run(engine, requests)
+    few = {width for width in widths if width == 1 or width % GRID == 0}
+    assert len(widths) > 1 and (widths == few) == (precision == torch.bfloat16)
+    if precision == torch.float32:
+        engine.reset()
+        engine.grid = GRID
+        padded = run(engine, requests)
+        assert [c.ids for c in padded] == [c.ids for c in found]
+        for one, other in zip(padded, found, strict=True):
+            assert one.log_probs == pytest.approx(other.log_probs, abs=1e-5)
 
 
 def test_cancelled_requests_leave_the_others_as_they_are(engine):

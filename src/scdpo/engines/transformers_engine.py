@@ -33,6 +33,8 @@ PASS_LEAST = 4
 """Fewer tokens of a prompt are read one by one, beside the rows that generate."""
 PASS_TOKENS = 8192
 """The most tokens of one forward pass over prompts, padding included."""
+GRID = 16
+"""Of the widths of passes in bfloat16 on a processor: oneDNN compiles a kernel for every shape and keeps a thousand of them."""
 
 
 class TransformersEngine:
@@ -59,6 +61,7 @@ class TransformersEngine:
         self.is_end = _membership(end_ids, vocabulary, self.device)
         self.is_step_end = _membership(step_end_ids, vocabulary, self.device)
         self.is_stop = _membership(stop_ids, vocabulary, self.device) if stop_ids else None
+        self.grid = GRID if self.device.type == "cpu" and model.dtype == torch.bfloat16 else 1
         self.rows, self.capacity = rows, capacity
         self.slots = range(rows, rows + (max(1, rows // PARKED_SHARE) if stop_ids else 0))
         self.store = RowStore(model.config.get_text_config().num_hidden_layers, rows + len(self.slots), capacity)
@@ -191,7 +194,8 @@ class TransformersEngine:
         for rows in passes(before.tolist()):
             chosen = torch.tensor(rows, device=self.device)
             starts, counts = self.lengths[chosen] - 1, before[chosen]
-            offsets = torch.arange(int(counts.max()), device=self.device)
+            longest = int(counts.max())
+            offsets = torch.arange(longest + -longest % self.grid, device=self.device)
             is_real = offsets[None, :] < counts[:, None]
             places = (starts[:, None] + offsets[None, :]).where(is_real, 0)
             width = int((starts + counts).max())
