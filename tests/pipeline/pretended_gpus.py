@@ -1,8 +1,9 @@
 """A process of test_launch: scdpo's command line, with accelerate believing that two CPU processes are GPUs, so that it shards.
 
-What it asks a GPU's backend for and gloo does not have is left out.
+What it asks a GPU's backend for and gloo does not have is left out. With STUMBLES set, the model's second layer fails on trees.
 """
 
+import os
 import sys
 
 import torch
@@ -21,7 +22,14 @@ def pretend(self: PartialState, *args, **options) -> None:
         self.distributed_type = DistributedType.MULTI_GPU
 
 
+def stumble(_, args: tuple, options: dict) -> None:
+    if (options["position_ids"].diff() != 1).any():
+        raise RuntimeError("branches are not for this model")
+
+
 def shard_and_say(model, precision: str) -> None:
+    if "STUMBLES" in os.environ:
+        model.get_decoder().layers[1].register_forward_pre_hook(stumble, with_kwargs=True)
     read = not any(weight.is_meta for weight in model.parameters())
     shard(model, precision)
     here = sum(weight.to_local().numel() for weight in model.parameters())
