@@ -14,6 +14,8 @@ SHARES = {"sft": 24, "sample": 17, "fork": 13, "train": 25, "evaluate": 7, "cred
 # In later rounds, which draw no samples for equal data, and train and evaluate one model.
 LATER_SHARES = SHARES | {"fork": 10, "train": 12, "evaluate": 2}
 SECONDS_BETWEEN_LINES = 10.0
+# A stage's pace is told once so much of its work is done, or after so many seconds: the first to end of many are no measure.
+PACE_SHARE, PACE_SECONDS = 0.03, 300.0
 
 
 class Watcher(Protocol):
@@ -84,7 +86,8 @@ class ProgressDisplay:
             self.bars.update(self.bar, completed=self.made, total=self.total, left=self._left(now))
         elif now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
-            self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}, {self._left(now)}")
+            left = self._left(now)
+            self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}" + (f", {left}" if left else ""))
 
     def end(self, stage: str, seconds: float, note: str) -> None:
         self.stop()
@@ -105,7 +108,7 @@ class ProgressDisplay:
     def _left(self, now: float) -> str:
         """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""
         elapsed, made = now - self.began, self.made - self.before
-        if not made:
+        if not made or (made < PACE_SHARE * (self.total - self.before) and elapsed < PACE_SECONDS):
             return ""
         stage_left = elapsed * (self.total - self.made) / made
         stage_whole = elapsed + stage_left
