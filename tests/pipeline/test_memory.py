@@ -1,11 +1,13 @@
-"""What sample, fork and evaluate hold does not grow with the number of problems."""
+"""What sample, fork and evaluate hold does not grow with the number of problems, and is gone when a training begins."""
 
 import gc
 import tracemalloc
+import weakref
+from functools import partial
 
 import pytest
 
-from scdpo.pipeline import stages
+from scdpo.pipeline import stages, tasks
 from scdpo.pipeline.recipe import build_recipe
 from scdpo.pipeline.run_directory import RunDirectory
 from scdpo.pipeline.stages import Bench
@@ -63,3 +65,23 @@ def test_ten_times_the_problems_take_no_more_memory(tmp_path, monkeypatch, worke
     gc.collect()
     few, many = (peak(tmp_path / str(count), count, workers) for count in (40, 400))
     assert many - few < 100 * LETTERS, f"{few} bytes for 40 problems, {many} for 400"
+
+
+@pytest.mark.parametrize("load", [tasks.load_engine, tasks.load_scorer])
+@pytest.mark.parametrize("task", [tasks.reference_task, partial(tasks.train_task, arm="scdpo")])
+def test_a_training_has_the_memory_of_what_sampled_or_scored(finished, monkeypatch, load, task):
+    """The reference log-probs and the trainings of a process begin without the model that it had for another stage."""
+    made = load(finished, finished / "models" / "sft")
+    held = weakref.ref(made[0] if isinstance(made, tuple) else made)
+    del made
+    assert held() is not None
+    found = []
+
+    def look(*given, **options):
+        found.append(held())
+        return ({},)
+
+    monkeypatch.setattr("scdpo.training.train.with_reference", look)
+    monkeypatch.setattr("scdpo.training.train.train_preference", look)
+    task(finished, 1, report=print)
+    assert found == [None]

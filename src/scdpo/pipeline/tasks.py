@@ -111,6 +111,12 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
+def take_over(threads: int) -> None:
+    """Give this process to a training: its threads, and the memory of the model that it sampled or scored with."""
+    _held.clear()
+    use_threads(threads)
+
+
 def rules_of(current: Round, codec: Codec, max_new_tokens: int) -> SamplingRules:
     recipe = current.run.recipe
     sampling = recipe.sampling
@@ -220,7 +226,7 @@ def sft_task(path: Path, report: Report) -> Record:
 
     run = open_run(path)
     recipe = run.recipe
-    use_threads(recipe.sft.threads)
+    take_over(recipe.sft.threads)
     problems = run.problems("sft")
     settings = recipe.model
     seed = derive_seed(recipe.run.seed, "model")
@@ -295,7 +301,7 @@ def reference_task(path: Path, number: int, report: Report) -> Record:
 
     current = open_run(path).round(number)
     run, recipe = current.run, current.run.recipe
-    use_threads(recipe.training.threads)
+    take_over(recipe.training.threads)
     codec = run_codec(run)
     forked = current.read_trees()
     is_compared = "dpo-data-equal" in current.arms
@@ -315,7 +321,7 @@ def train_task(path: Path, number: int, arm: Arm, report: Report) -> Record:
     current = open_run(path).round(number)
     run, recipe = current.run, current.run.recipe
     settings = recipe.rft if arm == "rft" else recipe.training
-    use_threads(settings.threads)
+    take_over(settings.threads)
     codec, questions = run_codec(run), questions_of(run)
     trees = arm_trees(arm, current.read_trees(), current.read_samples() if arm == "dpo-data-equal" else ())
     training, context, start = training_of(current, arm), recipe.context_of(settings), current.start
