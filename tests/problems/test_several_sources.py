@@ -172,12 +172,14 @@ def test_conversations_are_worked_solutions(tmp_path):
         {"role": "assistant", "content": blocks},
     ]
     plain = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    parts = [{"role": role, "content": [{"type": "text", "text": role}]} for role in ("user", "assistant")]
     file = tmp_path / "talk.jsonl"
-    file.write_text("".join(json.dumps({"messages": each}) + "\n" for each in (turns, plain)))
-    first, second = read_source(f"messages:{file}")[0]
+    file.write_text("".join(json.dumps({"messages": each}) + "\n" for each in (turns, plain, parts)))
+    first, second, third = read_source(f"messages:{file}")[0]
     marked = "<|text|>First<|endofblock|><|code|>print(1)<|endofblock|><|execution|>1<|endofblock|>"
     assert (first.question, first.answer, first.solution) == ("How many?", NO_ANSWER, marked)
     assert (second.question, second.solution) == ("Why?", "So.")
+    assert (third.question, third.solution) == ("user", "assistant")
 
 
 @pytest.mark.parametrize(

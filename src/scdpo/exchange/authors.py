@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scdpo.exchange.messages import is_messages
+from scdpo.exchange.messages import content_of, is_messages
 from scdpo.exchange.pair import NotImportable, TextPair
-from scdpo.problems.messages import content_text
 
 KEPT = "assistant_correct"
 
@@ -46,9 +45,6 @@ def _side(messages: list[dict[str, Any]]) -> tuple[str, str, str]:
         role = message["role"]
         if role not in texts or texts[role]:
             raise NotImportable(f'a message of role "{role}"' if role not in texts else "a conversation of several turns")
-        try:
-            texts[role] = content_text(message.get("content"), marked=role in (KEPT, "assistant"))
-        except ValueError as error:
-            raise NotImportable(str(error)) from error
+        texts[role] = content_of(message, marked=role in (KEPT, "assistant"))
     question = "\n\n".join(text for text in (texts["system"], texts["user"]) if text)
     return question, texts[KEPT], texts["assistant"]

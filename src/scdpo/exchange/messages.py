@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from scdpo.exchange.pair import NotImportable
+from scdpo.problems.messages import content_text
 
 
 def is_messages(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) and "role" in each for each in value)
 
 
-def content_of(message: dict[str, Any]) -> str:
-    """The text of one message. Raises NotImportable for one with anything else in it."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-        return "".join(part["text"] for part in content)
-    raise NotImportable("a message that is not only text")
+def content_of(message: dict[str, Any], marked: bool = False) -> str:
+    """The text of one message (problems/messages.content_text). Raises NotImportable for one with anything else in it."""
+    try:
+        return content_text(message.get("content"), marked)
+    except ValueError as error:
+        raise NotImportable(str(error)) from error
 
 
 def question_of(messages: Sequence[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Conversations as data sets hold them: lists of {role, content}, a content being a text or a list of typed blocks.
+"""Conversations as data sets hold them: lists of {role, content}, a content being a text or a list of blocks.
 
 Knows one question with one answer; no file and no tokenizer.
 """
@@ -14,18 +14,19 @@ BLOCKS = ("text", "code", "execution")
 
 
 def content_text(content: Any, marked: bool = False) -> str:
-    """The text of a message's content; marked: typed blocks ({type, content}, as the authors publish) keep marks around each.
+    """The text of a message's content; marked: blocks as the authors publish them ({type, content}) keep marks around each.
 
-    Raises ValueError for a block that is no text, code or execution.
+    Blocks may also be {type, text}, as chat formats have them. Raises ValueError for one that is no text, code or execution.
     """
     if isinstance(content, str):
         content = [{"type": "text", "content": content}] if content else []
     text = ""
     for block in content if isinstance(content, list) else [content]:
-        kind, inner = (block.get("type"), block.get("content")) if isinstance(block, Mapping) else (None, None)
+        parts = block if isinstance(block, Mapping) else {"type": ""}
+        kind, inner = parts.get("type", "text"), parts.get("content", parts.get("text"))
         if kind not in BLOCKS or not isinstance(inner, str):
             raise ValueError("a block that is no text, code or execution")
-        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked else inner
+        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked and "content" in parts else inner
     return text
 
 
