@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,8 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, small_options):
 def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
     folder = tmp_path / "interrupted"
     command = [sys.executable, "-m", "scdpo", "sft", str(folder), *small_options, "--sft.epochs", "1000"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are started to ignore
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
         time.sleep(0.1)
     for _ in range(20):  # as users do: Python loses an interruption that comes while it destroys an object
