@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
 
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.problems.stories import stories
@@ -24,6 +25,15 @@ FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
 """What localisation tells of a score."""
 GREEDY = TemperatureRamp.constant(0.0)
 CORRECT, WRONG = Verdict("correct", "7"), Verdict("wrong", "8", "another answer")
+
+
+THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def threads_as_started():
+    """A run in this process sets its threads; what comes behind it would be starved where other tests run beside it."""
+    torch.set_num_threads(THREADS)
 
 
 def step(*ids: int, text: str | None = None) -> Step:
