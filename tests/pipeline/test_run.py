@@ -1,6 +1,5 @@
 """Whole runs, through the command that users type: results, resuming, equal records for any number of workers."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -169,12 +168,8 @@ def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
         time.sleep(0.1)
-    for _ in range(20):  # as users do: Python loses an interruption that comes while it destroys an object
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
-            break
-    assert "interrupted; run the same command again to continue" in process.communicate(timeout=5)[1]
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; run the same command again to continue" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
 
 
