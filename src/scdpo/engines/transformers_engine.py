@@ -191,11 +191,10 @@ class TransformersEngine:
 
         before: [active], tokens that a row has before it.
         """
-        for rows in passes(before.tolist()):
+        for rows, longest in passes(before.tolist(), self.grid):
             chosen = torch.tensor(rows, device=self.device)
             starts, counts = self.lengths[chosen] - 1, before[chosen]
-            longest = int(counts.max())
-            offsets = torch.arange(longest + -longest % self.grid, device=self.device)
+            offsets = torch.arange(longest, device=self.device)
             is_real = offsets[None, :] < counts[:, None]
             places = (starts[:, None] + offsets[None, :]).where(is_real, 0)
             width = int((starts + counts).max())
@@ -323,17 +322,21 @@ def common(known: np.ndarray, ids: tuple[int, ...]) -> int:
     return int(differs[0]) if len(differs) else most
 
 
-def passes(before: list[int]) -> Iterator[list[int]]:
-    """The rows with PASS_LEAST tokens and more before them, in groups of about equal length and PASS_TOKENS at most."""
+def passes(before: list[int], grid: int) -> Iterator[tuple[list[int], int]]:
+    """The rows with PASS_LEAST tokens and more before them, in groups of about equal length and PASS_TOKENS at most, each with
+    the length that its rows are padded to: a multiple of grid."""
     rows = sorted((row for row, count in enumerate(before) if count >= PASS_LEAST), key=lambda row: -before[row])
     group: list[int] = []
+    longest = 0
     for row in rows:
-        if group and (before[row] < before[group[0]] / 2 or (len(group) + 1) * before[group[0]] > PASS_TOKENS):
-            yield group
+        if group and (before[row] < before[group[0]] / 2 or (len(group) + 1) * longest > PASS_TOKENS):
+            yield group, longest
             group = []
+        if not group:
+            longest = before[row] + -before[row] % grid
         group.append(row)
     if group:
-        yield group
+        yield group, longest
 
 
 def _membership(ids: Collection[int], vocabulary: int, device: Any) -> Tensor:
