@@ -289,6 +289,7 @@ def start_task(path: Path, number: int, report: Report) -> Record:
     from scdpo.training.model_files import load_model, load_tokenizer, save_model
 
     current = open_run(path).round(number)
+    take_over(current.run.recipe.training.threads)
     remote = current.run.recipe.model.trust_remote_code
     model, tokenizer = load_model(current.given, trust_remote_code=remote), load_tokenizer(current.given, remote)
     save_model(model, tokenizer, current.start, f"The model that round {number} of a run of scdpo started from.\n")
