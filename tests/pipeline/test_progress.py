@@ -35,8 +35,8 @@ def clock(monkeypatch):
 def test_the_time_left_is_told_when_there_is_a_pace(clock, done, seconds, left):
     written = io.StringIO()
     display = ProgressDisplay(Console(file=written, width=200), ["evaluate"])
-    display.begin("evaluate", "answers", [("sft", 500), ("scdpo", 500)], 100)
+    display.begin("evaluate", "answers", [("sft", 1000)], 100)
     clock.now += seconds
-    display.update(0, done, 500)
+    display.update(0, done, 1000)
     (line,) = written.getvalue().splitlines()[1:]
     assert line == f"1/1 evaluate: {done + 100} of 1100 answers" + (f", {left}" if left else "")

@@ -22,11 +22,11 @@ def content_text(content: Any, marked: bool = False) -> str:
         content = [{"type": "text", "content": content}] if content else []
     text = ""
     for block in content if isinstance(content, list) else [content]:
-        parts = block if isinstance(block, Mapping) else {"type": ""}
-        kind, inner = parts.get("type", "text"), parts.get("content", parts.get("text"))
+        fields = block if isinstance(block, Mapping) else {}
+        kind, inner = fields.get("type", "text"), fields.get("content", fields.get("text"))
         if kind not in BLOCKS or not isinstance(inner, str):
             raise ValueError("a block that is no text, code or execution")
-        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked and "content" in parts else inner
+        text += f"<|{kind}|>{inner}{BLOCK_END}" if marked and "content" in fields else inner
     return text
 
 
