@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
+from scdpo.training.muon import Muon
 from scdpo.training.settings import OptimizerSettings
 
 
@@ -24,8 +25,9 @@ class MuonWithAdamW(Optimizer):
         parameters = [p for p in model.parameters() if p.requires_grad]
         matrices = [p for p in parameters if p.dim() == 2 and id(p) not in embeddings]
         others = [p for p in parameters if p.dim() != 2 or id(p) in embeddings]
+        dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
         self.parts = (
-            Muon(matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay),
+            Muon(matrices, settings.muon_lr, settings.weight_decay, dtype=dtype),
             AdamW(others, lr=settings.lr, betas=(0.9, settings.beta2), weight_decay=settings.weight_decay),
         )
         super().__init__([{"params": parameters}], {})
