@@ -36,6 +36,12 @@ def threads_as_started():
     torch.set_num_threads(THREADS)
 
 
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch):
+    """What a test computes in does not depend on the processor: precision = "auto" takes float32 here."""
+    monkeypatch.setattr("scdpo.precision.instructions", frozenset)
+
+
 def step(*ids: int, text: str | None = None) -> Step:
     """A step of the given ids; its text names them."""
     return Step(text if text is not None else " ".join(map(str, ids)) + "\n", tuple(ids))

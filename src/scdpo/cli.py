@@ -192,6 +192,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         return 0
 
     from scdpo.pipeline.isolation import sandbox_layers
+    from scdpo.pipeline.precisions import precision_lines
     from scdpo.pipeline.progress import ProgressDisplay
     from scdpo.pipeline.ray_workers import RayWorkers
     from scdpo.pipeline.rounds import named
@@ -233,6 +234,8 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
         refuse_misfits(run, wishes)
     turns = all_turns(run) if known.command == "run" else turns_of(run, known.command)
     console.print(f"run directory: {run.path}")
+    for line in precision_lines(run.recipe, run.manifest(), {stage for stage, _ in turns}) if rank == 0 else ():
+        console.print(line, markup=False)
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []
     if any(layer.startswith("MISSING") for layer in layers):
         console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")

@@ -21,10 +21,10 @@ def folder(story_tokenizer, tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 def test_the_embedded_engine_has_the_settings(folder, story_codec, precision):
     engine = open_engine(EngineSettings(precision=precision, rows=7), folder, story_codec, 128)
-    assert engine.model.dtype == getattr(torch, precision)
+    assert engine.model.dtype == getattr(torch, precision.replace("auto", "float32")), "a plain processor (tests/conftest.py)"
     assert (engine.rows, engine.capacity) == (7, 128)
     assert engine.is_end[story_codec.end_id] and all(engine.is_step_end[id] for id in story_codec.step_end_ids)
 

@@ -39,7 +39,7 @@ OF_TRAININGS = {
     "schedule": "cosine",
     "warmup": 0.1,
     "optimizer": "adamw",
-    "precision": "bfloat16",
+    "precision": "auto",  # on GPUs the paper's bfloat16 (test_precision.py)
     "activation_checkpointing": True,
     "batch": 64,
 }

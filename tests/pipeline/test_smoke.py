@@ -88,20 +88,12 @@ def test_tokenizers_spell_every_solution(kind):
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-ours", "internlm2-20b", "qwen2.5-math-1.5b"])
-def test_what_is_no_size_stays(name, monkeypatch):
-    """On a machine with bfloat16 only sizes, the engine and the model's code change before problems and model do."""
-    monkeypatch.setattr("scdpo.pipeline.smoke.computes_bfloat16", lambda: True)
+def test_what_is_no_size_stays(name):
+    """Only sizes, the engine and the model's code change before problems and model do."""
     recipe = load_recipe(name)
     table, _ = smoke_table(recipe)
     before, after = flat_fields(recipe), flat_fields(type(recipe).model_validate(table))
     assert {path for path in before if before[path] != after[path]} <= SIZES
-
-
-def test_precision_goes_where_the_machine_has_it_not(monkeypatch):
-    monkeypatch.setattr("scdpo.pipeline.smoke.computes_bfloat16", lambda: False)
-    table, replaced = smoke_table(load_recipe("mistral-7b-ours"))
-    assert {table[section]["precision"] for section in ("sft", "rft", "training", "engine")} == {"float32"}
-    assert any("bfloat16" in line for line in replaced)
 
 
 def test_a_model_that_nobody_knows_is_named(tmp_path):

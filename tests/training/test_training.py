@@ -11,6 +11,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from scdpo.errors import ModelError
 from scdpo.folders import write_folder
+from scdpo.precision import Choice
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.training.collator import Item
@@ -255,12 +256,11 @@ def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
 
 
 def test_bfloat16(base, trees, questions, story_codec, tmp_path, monkeypatch):
-    """Trains as float32 does but for rounding, has reference log-probs of its own, and is refused where it is imitated."""
+    """Trains as float32 does but for rounding, has reference log-probs of its own, and is what "auto" takes of the two."""
     settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=4, batch=8, threads=1)
     lasts = {}
     for precision in ("float32", "bfloat16"):
         chosen = settings.model_copy(update={"precision": precision})
-        monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: True)
         job = training(tmp_path, precision)
         facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
         assert facts["first_loss"] == pytest.approx(0.6931, abs=0.02)
@@ -268,9 +268,10 @@ def test_bfloat16(base, trees, questions, story_codec, tmp_path, monkeypatch):
     assert lasts["bfloat16"] == pytest.approx(lasts["float32"], abs=0.1)
     assert lasts["bfloat16"] != lasts["float32"]
     assert len(list((tmp_path / "cache").iterdir())) == 2
-    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: False)
-    with pytest.raises(ModelError, match='set precision to "float32"'):
-        train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", training(tmp_path))
+    monkeypatch.setattr("scdpo.precision.choose", lambda device: Choice("bfloat16", "it has it"))
+    chosen = settings.model_copy(update={"precision": "auto"})
+    facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", training(tmp_path, "auto"))
+    assert facts["last_loss"] == lasts["bfloat16"]
 
 
 @pytest.mark.parametrize("rank", [0, 4])

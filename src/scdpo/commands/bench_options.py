@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
+
+from scdpo.precision import Precision
 
 SMOLLM2 = "smollm2-135m"
 SOURCE_HELP = "worked solutions: a JSON-lines file, or gsm8k:FILE and the like (docs/problems.md)"
@@ -49,7 +51,7 @@ def add_bench(commands: Any) -> None:
         metavar="N",
         help="TRL's pairs at once to try (default: 1, 2, half and all of a step's)",
     )
-    training.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of both (default: float32)")
+    training.add_argument("--precision", choices=get_args(Precision), default="float32", help="of both (default: float32)")
     training.add_argument("--activation-checkpointing", action="store_true", help="of both: less memory, more time")
     training.add_argument("--threads", type=int, default=0, metavar="N", help="of each side (default: the machine's)")
     training.add_argument("--json", metavar="FILE", help="write the figures as JSON")
@@ -79,7 +81,7 @@ def add_bench_sampling(parts: Any) -> None:
     bench.add_argument("--work", nargs="+", choices=("naive", "fork"), default=["naive", "fork"], help="(default: both)")
     peers = ("generate", "call_per_step", "continuous", "vllm")
     bench.add_argument("--peers", nargs="+", choices=peers, default=list(peers), help="(default: all that are installed)")
-    bench.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of all (default: float32)")
+    bench.add_argument("--precision", choices=get_args(Precision), default="float32", help="of all (default: float32)")
     bench.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     bench.set_defaults(act=act_sampling)
 

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from rich.table import Table
 
 from scdpo.bench.sampling import Amount, Case, Figures, Work, make_cases, measure
 from scdpo.bench.sampling_bound import bound_seconds
-from scdpo.commands.bench_training import CONTEXT
+from scdpo.commands.bench_training import CONTEXT, known_precision
 from scdpo.engines.interface import Engine
 from scdpo.engines.pieces import Landmarks
 from scdpo.errors import BenchError
+from scdpo.precision import Precision
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_model, load_tokenizer, save_model
-from scdpo.training.placement import check_precision
 
 OURS, GENERATE, CALL_PER_STEP, CONTINUOUS, VLLM = "scdpo", "generate", "call_per_step", "continuous", "vllm"
 NAMES = {
@@ -61,7 +61,7 @@ class SamplingBench:
     batches: list[int]
     work: list[Work]
     peers: list[str]
-    precision: str
+    precision: Precision
     threads: int
 
     def __post_init__(self) -> None:
@@ -87,8 +87,7 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
     logging.set_verbosity_error()
     if out and not Path(out).expanduser().parent.is_dir():
         raise BenchError(f"{out}: no such folder to write the figures to; make it first")
-    if bench.precision == "bfloat16" and not torch.cuda.is_available():
-        check_precision(bench.precision, "cpu")
+    bench = replace(bench, precision=known_precision(bench.precision, "cpu", console))  # where the model lies
     if bench.threads:
         torch.set_num_threads(bench.threads)
     tokenizer = load_tokenizer(bench.model)

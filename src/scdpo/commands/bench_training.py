@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from scdpo.bench.training import Comparison, Setting, compare
 from scdpo.bench.training_sides import Job
 from scdpo.bench.trees import paper_rows
 from scdpo.errors import BenchError
+from scdpo.precision import Precision, choose, imitation_note, training_device
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
-from scdpo.training.placement import check_precision
 from scdpo.training.settings import PreferenceSettings
 
 CONTEXT = 2048
@@ -41,7 +41,7 @@ class TrainingBench:
     warm_up: int
     tokens: int
     trl_batches: list[int] | None
-    precision: str
+    precision: Precision
     activation_checkpointing: bool
     threads: int
 
@@ -54,17 +54,13 @@ class TrainingBench:
 def bench_training(bench: TrainingBench, out: str | None, console: Console) -> None:
     """Print the comparison and write it to the file `out`.
 
-    Raises BenchError where TRL or the file's folder is missing, ModelError for a model whose package is missing and a precision
-    that this machine lacks.
+    Raises BenchError where TRL or the file's folder is missing, ModelError for a model whose package is missing.
     """
-    import torch
-
     if importlib.util.find_spec("trl") is None:
         raise BenchError("this bench needs TRL; install it with pip install trl")
     if out and not Path(out).expanduser().parent.is_dir():
         raise BenchError(f"{out}: no such folder to write the figures to; make it first")
-    if not torch.cuda.is_available():
-        check_precision(bench.precision, "cpu")
+    bench = replace(bench, precision=known_precision(bench.precision, training_device(), console))
     codec = Codec(load_tokenizer(bench.model), prompt_template(bench.data))
     rows = paper_rows(worked_problems(bench), codec, bench.trees * (bench.warm_up + bench.steps), bench.branches, CONTEXT)
     settings = PreferenceSettings(
@@ -89,6 +85,17 @@ def bench_training(bench: TrainingBench, out: str | None, console: Console) -> N
         figures = as_json(comparison, bench)
         Path(out).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         console.print(f"figures: {out}")
+
+
+def known_precision(precision: Precision, device: str, console: Console) -> Precision:
+    """The number format that a bench measures in; says what "auto" came to, and what bfloat16 costs where it is imitated."""
+    if precision == "auto":
+        choice = choose(device)
+        console.print(f'precision "auto": {choice.taken}; {choice.why}', markup=False)
+        return choice.taken
+    if precision == "bfloat16" and (note := imitation_note(device)):
+        console.print(f'precision "bfloat16": {note}', markup=False)
+    return precision
 
 
 def worked_problems(bench: TrainingBench) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     room = known.memory * GIB if known.memory else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if known.cpu_gflops:
         peak = known.cpu_gflops * cores / 1000 / known.mfu  # given as sustained
-        fleets.append(fleet(plan, Accelerator("this machine", peak, room / GIB / (1 - RESERVED), 20.0), 1, efficiency))
+        own = replace(plan, recipe=plan.here, formats={})
+        fleets.append(fleet(own, Accelerator("this machine", peak, room / GIB / (1 - RESERVED), 20.0), 1, efficiency))
     if known.accelerator:
         count = known.gpus or max((each.count or 1) for each in fleets)
         tightest = min(named, key=lambda each: each.memory_gib)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from scdpo.precision import Precision
 from scdpo.settings import Settings
 
 EngineKind = Literal["transformers", "vllm", "server"]
@@ -46,7 +47,7 @@ class EngineSettings(Settings):
     """Requests decoded at once."""
     threads: int = Field(1, ge=1)
     """Processor threads of each worker; part of the recipe because it can change the last digit of a sum."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights while sampling and evaluating; bfloat16 is faster on most machines, and rounds."""
+    precision: Precision = "auto"
+    """Of the weights while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings = ServerSettings()

@@ -13,6 +13,7 @@ from scdpo.engines.interface import Engine
 from scdpo.engines.pieces import Landmarks
 from scdpo.engines.settings import EngineSettings
 from scdpo.errors import ModelError
+from scdpo.precision import engine_device, settled
 from scdpo.solutions.codec import Codec
 
 
@@ -20,17 +21,18 @@ def open_engine(settings: EngineSettings, folder: Path, codec: Codec, context: i
     """An engine with the model in `folder`; codec: whose ids end steps and solutions; context: tokens of the longest prompt
     with its completion. Raises ModelError."""
     marks = Landmarks(codec.end_ids, codec.step_end_ids, codec.stop_ids, settings.kind == "vllm")
-    if settings.kind == "vllm":
-        return _open_vllm(settings, folder, marks, context, trust_remote_code)
     if settings.kind == "server":
         return _open_server(settings, folder, marks, context)
+    settings = settled(settings, engine_device())
+    if settings.kind == "vllm":
+        return _open_vllm(settings, folder, marks, context, trust_remote_code)
     import torch
 
     from scdpo.engines.transformers_engine import TransformersEngine
     from scdpo.training.model_files import load_model
 
     model = load_model(folder, trust_remote_code=trust_remote_code).to(getattr(torch, settings.precision))
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(engine_device())
     return TransformersEngine(model, marks.end_ids, marks.step_end_ids, settings.rows, context, marks.stop_ids)
 
 

@@ -19,6 +19,7 @@ from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.pipeline.given_trees import take_given_trees
 from scdpo.pipeline.pins import keep, resolve
+from scdpo.pipeline.precisions import described, keep_precisions, settle_precisions
 from scdpo.pipeline.prompts import check_prompts
 from scdpo.pipeline.recipe import Recipe, build_recipe, differences, load_recipe
 from scdpo.pipeline.records import write_whole
@@ -71,6 +72,7 @@ class RunDirectory:
         if not asked.prompt.template:
             prompt_template(asked.problems.source)  # refuses sources that are asked in different ways, before any is read
         resolved, pins = resolve(asked)
+        resolved, formats = settle_precisions(resolved)
         splits, left_out = make_counted_splits(
             resolved.problems.model_copy(update={"pairs": 0}) if resolved.sampling.trees else resolved.problems
         )
@@ -92,6 +94,8 @@ class RunDirectory:
                 run.update_manifest(sft_source={"taken": len(splits["sft"]), "question_is_evaluated": left_out})
             if pins:
                 run.update_manifest(revisions=pins)
+            if formats:
+                run.update_manifest(precision=described(formats))
             write_whole(folder / "recipe.toml", resolved.to_toml())
         except BaseException:
             shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
@@ -107,7 +111,8 @@ class RunDirectory:
         """
         table, name = self.recipe.model_dump(mode="json"), str(self.path / "recipe.toml")
         wanted = load_recipe(recipe, overrides) if recipe else build_recipe(table, name, overrides)
-        wanted = self.studies_wanted(keep(wanted, self.manifest().get("revisions", {})), overrides)
+        wanted = keep_precisions(keep(wanted, self.manifest().get("revisions", {})), self.recipe)
+        wanted = self.studies_wanted(wanted, overrides)
         free = FREE if self.has_records("credit") else (*FREE, "credit.")
         changed = [line for line in differences(self.recipe, wanted) if not line.startswith(free)]
         if changed:

@@ -15,7 +15,7 @@ from itertools import count as count_up
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import ModelError, RunError
+from scdpo.errors import RunError
 from scdpo.pipeline.prompts import prompt_of
 from scdpo.pipeline.recipe import Recipe, build_recipe, load_recipe
 from scdpo.pipeline.records import write_whole
@@ -123,27 +123,11 @@ def smoke_table(recipe: Recipe) -> tuple[dict[str, Any], list[str]]:
         table["problems"]["dev"] = TEST
     every = table["temperature"]["temperatures"]
     table["temperature"]["temperatures"] = every[:: -(-len(every) // TEMPERATURES)]
-    for section in ("sft", "rft", "training", "engine"):
-        if table[section]["precision"] == "bfloat16" and not computes_bfloat16():
-            table[section]["precision"] = "float32"
-            replaced.append(f"{section}.precision bfloat16, in which this machine does not compute, by float32")
-        if table[section].get("lora", {}).get("quantize") and importlib.util.find_spec("bitsandbytes") is None:
+    for section in ("sft", "rft", "training"):
+        if table[section]["lora"]["quantize"] and importlib.util.find_spec("bitsandbytes") is None:
             table[section]["lora"]["quantize"] = ""
             replaced.append(f"{section}.lora.quantize, for which bitsandbytes is not installed, by whole weights")
     return table, replaced
-
-
-def computes_bfloat16() -> bool:
-    """Whether the device of the trainings has bfloat16."""
-    import torch
-
-    from scdpo.training.placement import check_precision
-
-    try:
-        check_precision("bfloat16", "cuda" if torch.cuda.is_available() else "cpu")
-    except ModelError:
-        return False
-    return True
 
 
 def smoke_problems(recipe: Recipe, table: dict[str, Any]) -> tuple[dict[str, list[list[Problem]]], list[Problem]]:

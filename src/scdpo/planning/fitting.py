@@ -57,11 +57,11 @@ def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
     if stage.decodes:
         lengths = plan.work.lengths
         context = plan.recipe.model.context
-        return sampling_memory(shape, plan.recipe.engine, context, lengths.prompt, context, gpu=True).total
+        return sampling_memory(shape, plan.on_gpus.engine, context, lengths.prompt, context, gpu=True).total
     if stage.settings is None or stage.load is None:
         return 0.0
     computed = reference_memory if stage.name == "reference" else training_memory
-    return computed(shape, stage.settings, stage.load, count, gpu=True).total
+    return computed(shape, getattr(plan.on_gpus, stage.section), stage.load, count, gpu=True).total
 
 
 def fleet(plan: Plan, each: Accelerator, count: int | None, efficiency: Efficiency) -> Fleet:
@@ -79,7 +79,7 @@ def stage_seconds(plan: Plan, stage: StagePlan, each: Accelerator, count: int, e
     compute = compute_seconds(stage.flops, each, count, efficiency)
     if not stage.decodes:
         return compute
-    engine, row = plan.recipe.engine, plan.work.lengths.row
+    engine, row = plan.on_gpus.engine, plan.work.lengths.row
     size = 2 if engine.precision == "bfloat16" else 4
     read = decoding_seconds(plan.shape, stage.tokens, engine.rows, row, size, each, count, efficiency)
     return max(compute, read)

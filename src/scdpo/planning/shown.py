@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from scdpo.pipeline.precisions import described, grouped
 from scdpo.planning.accelerators import GIB
 from scdpo.planning.fitting import Fleet, Remedy
 from scdpo.planning.flops import Efficiency
@@ -62,8 +63,14 @@ def assumed(plan: Plan, efficiency: Efficiency) -> str:
         f"steps, the longest together {lengths.longest}.\nThe model is right in {100 * plan.chances.accuracy:.0f}% of samples "
         f"(--accuracy), problems differing as Beta of concentration {plan.chances.concentration:g} (--concentration).\n"
         f"Accelerators reach {100 * efficiency.training:.0f}% of their products (--mfu) and {100 * efficiency.decoding:.0f}% "
-        "of their bandwidth in decoding (--bandwidth-use).\n"
+        "of their bandwidth in decoding (--bandwidth-use).\n" + "".join(f"{line}\n" for line in format_lines(plan))
     )
+
+
+def format_lines(plan: Plan) -> Iterator[str]:
+    """What precision = "auto" comes to, here and on accelerators."""
+    for choice, sections in grouped(plan.formats).items():
+        yield f'Precision "auto" of {sections}: bfloat16 on accelerators; {choice.taken} on this machine: {choice.why}.'
 
 
 def stage_table(plan: Plan) -> str:
@@ -153,6 +160,7 @@ def as_json(
         "assumptions": {
             "lengths": asdict(work.lengths), "chances": asdict(plan.chances), "efficiency": asdict(efficiency),
         },
+        "precision": described(plan.formats),
         "pairs": {"trees": work.trees, "step_controlled": work.step_controlled, "total": work.pairs},
         "tokens": {"trees": work.tree_tokens, "rows": work.row_tokens},
         "machine_bytes": room,

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from scdpo.exchange.tree_file import read_tree_file
+from scdpo.pipeline.precisions import settle_precisions, with_precisions
 from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.configs import model_shape
 from scdpo.planning.flops import forward_flops, training_flops
@@ -24,6 +25,7 @@ from scdpo.planning.memory import (
 )
 from scdpo.planning.shape import ModelShape
 from scdpo.planning.workload import Chances, Given, Workload, workload
+from scdpo.precision import Choice
 from scdpo.training.settings import OptimizerSettings
 
 RECORD_BYTES = 14.0
@@ -61,18 +63,30 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recipe in numbers."""
+    """A recipe in numbers. formats: what precision = "auto" comes to on this machine, and why, by section; the stages' memory
+    and settings have it."""
 
     recipe: Recipe
     shape: ModelShape
     place: str
     work: Workload
     chances: Chances
+    formats: Mapping[str, Choice]
     stages: tuple[StagePlan, ...]
 
     @property
     def layout(self) -> str:
         return "pairs" if self.recipe.training.layout == "pairs" else "tree"
+
+    @property
+    def here(self) -> Recipe:
+        """The recipe as this machine would compute it."""
+        return with_precisions(self.recipe, {section: choice.taken for section, choice in self.formats.items()})
+
+    @property
+    def on_gpus(self) -> Recipe:
+        """The recipe as accelerators would compute it: those that a plan knows all multiply bfloat16."""
+        return with_precisions(self.recipe, dict.fromkeys(self.formats, "bfloat16"))
 
     def stage(self, name: str) -> StagePlan:
         return next(stage for stage in self.stages if stage.name == name)
@@ -109,12 +123,13 @@ def make_plan(recipe: Recipe, facts: Known) -> Plan:
     """The numbers of every stage, in the run's order; a round after the first repeats sample, fork and scdpo."""
     lengths = replace(facts.lengths, longest=min(facts.lengths.longest, recipe.model.context))
     work = workload(recipe, lengths, facts.chances, facts.given)
-    plan = Plan(recipe, facts.shape, facts.place, work, facts.chances, ())
+    here, formats = settle_precisions(recipe)
+    plan = Plan(recipe, facts.shape, facts.place, work, facts.chances, formats, ())
     stages = [
-        *([_training(plan, facts, "sft", recipe.sft)] if work.sft_rows else []),
+        *([_training(plan, facts, "sft", here.sft)] if work.sft_rows else []),
         *_sampling(plan, facts),
         _reference(plan, facts),
-        *(_training(plan, facts, arm, getattr(recipe, TRAININGS[arm])) for arm in recipe.run.arms),
+        *(_training(plan, facts, arm, getattr(here, TRAININGS[arm])) for arm in recipe.run.arms),
         *_studies(plan, facts),
     ]
     return replace(plan, stages=tuple(stage for stage in stages if stage.tokens))
@@ -176,7 +191,7 @@ def _held(work: Workload, name: str) -> float:
 
 def _reference(plan: Plan, facts: Known) -> StagePlan:
     """One forward pass over every pair that any arm has: the trees with both kinds of further branches."""
-    work, settings = plan.work, plan.recipe.training
+    work, settings = plan.work, plan.here.training
     further = work.step_controlled if "dpo-data-equal" in plan.recipe.run.arms else 0.0
     largest = _training(plan, facts, "dpo-data-equal" if further else "scdpo", settings)
     tokens = work.arm_tokens("scdpo", plan.layout) + further * work.lengths.solution
@@ -224,7 +239,7 @@ def _studies(plan: Plan, facts: Known) -> list[StagePlan]:
 
 
 def _generation(plan: Plan, facts: Known, name: str, units: str, tokens: float, read: float, tasks: int) -> StagePlan:
-    shape, engine, lengths = plan.shape, plan.recipe.engine, plan.work.lengths
+    shape, engine, lengths = plan.shape, plan.here.engine, plan.work.lengths
     flops = (tokens + read) * forward_flops(shape, lengths.row, tokens / (tokens + read) if tokens else 0.0)
     recipe = plan.recipe
     block = min(1.0, recipe.sampling.block / plan.work.problems) * tokens / recipe.run.rounds

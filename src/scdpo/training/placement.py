@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -103,16 +102,6 @@ def _shard(model: Any, precision: str) -> None:
 def float32_sums(policy: MixedPrecisionPolicy) -> MixedPrecisionPolicy:
     """FSDP2's policy with gradients summed and log-probs given in float32, whatever is computed in."""
     return replace(policy, reduce_dtype=torch.float32, output_dtype=None)
-
-
-def check_precision(precision: str, device: str) -> None:
-    """Raises ModelError for bfloat16 where it would only be imitated, more slowly than float32."""
-    supported: dict[str, Callable[[], bool]] = {
-        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
-        "cpu": torch.ops.mkldnn._is_mkldnn_bf16_supported,
-    }
-    if precision == "bfloat16" and device in supported and not supported[device]():
-        raise ModelError('precision = "bfloat16": this machine does not compute in it; set precision to "float32"')
 
 
 def precision_context(precision: str, device: str) -> Any:

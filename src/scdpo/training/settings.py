@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from scdpo.precision import Precision
 from scdpo.settings import Settings
 
 
@@ -102,8 +103,8 @@ class OptimizerSettings(Settings):
     """Padded tokens computed at once; changes memory and time, not the update."""
     logits_per_chunk: int = Field(1024, ge=1)
     """Counted tokens whose logits are held at once; what exceeds them is computed again in the backward pass."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: matrix products in bfloat16, weights, sums and updates in float32; for processors that have it."""
+    precision: Precision = "auto"
+    """bfloat16: matrix products in bfloat16; weights, sums and updates in float32. auto: that, where the device has it."""
     activation_checkpointing: bool = False
     """Keep only each layer's input and compute the rest again in the backward pass: less memory, about a third more time."""
     lora: LoraSettings = LoraSettings()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.precision import settled
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.rendering import TreeRow, render
 from scdpo.solutions.solution import Solution
@@ -25,7 +26,7 @@ from scdpo.training.collator import Item, Layout
 from scdpo.training.layouts import check_log_probs, choose_layout
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
-from scdpo.training.placement import check_launch, check_precision, place, precision_context, rounds
+from scdpo.training.placement import check_launch, place, precision_context, rounds
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -83,7 +84,7 @@ def train_sft(
     Raises ModelError where nothing is left to train on, or the loss is not finite.
     """
     check_launch(settings)
-    check_precision(settings.precision, launched().device.type)
+    settings = settled(settings, launched().device.type)
     trees = [SolutionTree(question, solution) for question, solution in solutions]
     rows, dropped = rows_of(trees, {question: question for question, _ in solutions}, codec, context)
     dropped |= {"not readable": unspelled} if unspelled else {}
@@ -112,6 +113,7 @@ def train_preference(
     start: the model to train; None: the reference itself, which with adapters is the same model with these switched off.
     Returns facts of the training. Raises ModelError as `train_sft` does.
     """
+    settings = settled(settings, launched().device.type)
     load = partial(load_trainable, settings=settings, seed=training.seed, trust_remote_code=trust_remote_code)
     model, items, layout, facts = with_reference(load, reference_folder, trees, questions, codec, settings, context, cache)
     if start not in (None, reference_folder):
@@ -143,7 +145,7 @@ def with_reference(
     dropped |= {"no pairs": len(fitting) - len(rows)} if len(rows) < len(fitting) else {}
     facts = {"trees": len(rows), "pairs": sum(len(row.pairs) for row in rows), "dropped": dropped}
     check_launch(settings)
-    check_precision(settings.precision, launched().device.type)
+    settings = settled(settings, launched().device.type)
     model = load(reference_folder)
     if not rows:
         return model, [], "tree", facts
