@@ -177,6 +177,20 @@ def test_the_plan_holds_every_pair_once_an_epoch():
     assert len(plan_steps(items, 8, 0.5, 40, seed=1)) < len(steps) / 2
 
 
+def test_steps_of_similar_length_hold_every_pair_once_an_epoch():
+    """Grouped, a pass holds the same pairs in as many steps and in little more than the tokens that are real."""
+    lengths = [1 + 7 * n % 60 for n in range(400)]
+    items = [Item(render(make_tree([[11] * length], [(0, [[13]])], str(n)), (1,), 2)) for n, length in enumerate(lengths)]
+    plain, grouped = (plan_steps(items, 8, 2, 10**6, seed=1, group_by_length=each) for each in (False, True))
+    names = [sorted(item.row.name for step in steps for part in step for item in part) for steps in (plain, grouped)]
+    assert names[0] == names[1] and len(plain) == len(grouped)
+    assert all(sum(len(item.row.pairs) for part in step for item in part) <= 8 for step in grouped)
+    padded = [sum(8 * max(len(item.row) for item in part) for step in steps for part in step) for steps in (plain, grouped)]
+    assert padded[1] < 1.1 * 2 * sum(len(item.row) for item in items) < padded[0]
+    first = [len(part[0].row) for step in grouped[:20] for part in step]
+    assert first != sorted(first) and first != sorted(first, reverse=True), "short and long steps take turns"
+
+
 def test_micro_batches_stay_within_their_tokens():
     items = [Item(render(make_tree([[11] * (1 + n % 9)], []), (1,), 2)) for n in range(40)]
     parts = split(items, 30)

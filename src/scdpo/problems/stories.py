@@ -16,8 +16,9 @@ from scdpo.problems.problem import Problem
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kira", "Leo")
 ITEMS = ("apples", "books", "coins", "eggs", "marbles", "pens", "shells", "stamps")
 TOTAL = "All"
-MAX_VALUE = 99
-MAX_CHANGE = 12
+MAX_START = 40
+MAX_VALUE = 60
+MAX_CHANGE = 9
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "given": ("{v} has {n} {items}.", "{v} starts with {n} {items}.", "There are {n} {items} in the bag of {v}."),
@@ -71,7 +72,7 @@ def draw_relation(rng: random.Random, owner: str, chain: list[Quantity]) -> Quan
 
 def draw_chain(rng: random.Random, length: int, names: list[str]) -> list[Quantity]:
     """A given quantity and `length` quantities after it, each needed for the next."""
-    chain = [Quantity(names[0], "given", (), (start := rng.randint(5, 60)), start)]
+    chain = [Quantity(names[0], "given", (), (start := rng.randint(5, MAX_START)), start)]
     while len(chain) <= length:
         quantity = draw_relation(rng, names[len(chain)], chain)
         if quantity is not None:

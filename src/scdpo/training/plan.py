@@ -12,25 +12,48 @@ from scdpo.training.collator import Item, Layout
 
 MicroBatch = tuple[Item, ...]
 Step = tuple[MicroBatch, ...]
+GROUP = 20
+"""Steps whose items are sorted together by length: the more, the less padding and chance."""
 
 
 def plan_steps(
-    items: Sequence[Item], batch: int, epochs: float, token_budget: int, seed: int, layout: Layout = "tree", processes: int = 1
+    items: Sequence[Item],
+    batch: int,
+    epochs: float,
+    token_budget: int,
+    seed: int,
+    layout: Layout = "tree",
+    processes: int = 1,
+    group_by_length: bool = False,
 ) -> list[Step]:
     """The optimizer steps of `epochs` passes (a part of a pass for a fraction), each pass in an order of its own.
 
     batch: pairs a step (rows, for rows without pairs). A tree's pairs stay together, so a step may hold fewer; it holds more
     only where a single tree does. Every pair counts the same (paper, section 3.2). layout and processes change only how
-    a step is cut (see split).
+    a step is cut (see split). group_by_length: steps of rows of similar length, in an order of their own.
     """
     steps: list[Step] = []
     for epoch in range(int(epochs + 0.999999)):
-        order = random.Random(f"{seed}:{epoch}").sample(range(len(items)), len(items))
+        rng = random.Random(f"{seed}:{epoch}")
+        order = rng.sample(range(len(items)), len(items))
         rows = [items[index] for index in order]
         part = min(1.0, epochs - epoch)
         taken = rows[: max(1, round(part * len(rows)))]
-        steps.extend(split(step, token_budget, layout, processes) for step in fill(taken, batch))
+        filled = fill(taken, batch)
+        if group_by_length:
+            filled = grouped(filled, batch)
+            rng.shuffle(filled)
+        steps.extend(split(step, token_budget, layout, processes) for step in filled)
     return steps
+
+
+def grouped(steps: Sequence[Sequence[Item]], batch: int) -> list[list[Item]]:
+    """The same items in steps of similar length: those of GROUP steps are sorted and gathered anew."""
+    anew: list[list[Item]] = []
+    for first in range(0, len(steps), GROUP):
+        among = (item for step in steps[first : first + GROUP] for item in step)
+        anew += fill(sorted(among, key=lambda item: len(item.row)), batch)
+    return anew
 
 
 def fill(items: Sequence[Item], batch: int) -> list[list[Item]]:

@@ -83,6 +83,8 @@ class OptimizerSettings(Settings):
     """Passes over the data."""
     batch: int = Field(64, ge=1)
     """Pairs an optimizer step (solutions, for SFT)."""
+    group_by_length: bool = False
+    """Steps of solutions of similar length: less padding in small batches."""
     context: int = Field(0, ge=0)
     """The most tokens of a question with its solution in this training; longer ones are dropped, counted. 0: model.context."""
     warmup: float = Field(0.1, ge=0, le=1)

@@ -205,6 +205,7 @@ def train(
         training.seed,
         layout,
         processes.num_processes,
+        settings.group_by_length,
     )
     checkpoints = training.folder.with_name(training.folder.name + ".checkpoints")
     prepare_trackers(settings.report_to, training.log)
