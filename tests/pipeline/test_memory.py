@@ -59,7 +59,7 @@ def peak(folder, count, workers):
 def test_ten_times_the_problems_take_no_more_memory(tmp_path, monkeypatch, workers):
     for task in ("sample_task", "fork_task", "answer_task"):
         monkeypatch.setattr(stages, task, answered)
-    monkeypatch.setattr("scdpo.pipeline.workers.CORES", 2)
+    monkeypatch.setattr("scdpo.cores.usable_cores", lambda: 2)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     peak(tmp_path / "warm", 8, workers)
     gc.collect()
