@@ -133,7 +133,7 @@ class Sandbox:
         if wanted:
             raise SandboxError(f"sandbox.modules: {', '.join(wanted)} cannot be imported; install it or leave it out")
         if self.settings.echo == "pretty" and "IPython.lib.pretty" in modules_missing:
-            raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install ipython')
+            raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install "scdpo[pretty]"')
         if self.isolation.missing and not self.settings.unsafe_no_isolation:
             named = "; ".join(f"{name}: {why}" for name, why in self.isolation.missing.items())
             raise SandboxError(

@@ -26,7 +26,7 @@ class SandboxSettings(Settings):
     """Blocks that run at once; 0: as many as there are cores that this process may use."""
     echo: Literal["repr", "pretty", "none"] = "repr"
     """How a block's last expression is shown: by repr, by IPython's pretty printer (for models that learned from notebooks;
-    needs the package ipython), or not at all."""
+    pip install "scdpo[pretty]"), or not at all."""
     traceback: Literal["line", "full"] = "line"
     """What an exception shows: its last line, or the whole traceback."""
     modules: tuple[str, ...] = ()
