@@ -23,6 +23,7 @@ from scdpo.commands.plan import add_plan
 from scdpo.commands.push import add_push
 from scdpo.commands.show import add_show
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
+from scdpo.cores import share_cores, usable_cores
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
 
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
         add(commands)
     for name, command in commands.choices.items():
         if name == "run" or name in STAGE_HELP:
-            command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
+            command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the usable cores)")
         if name == "run" or name in EXECUTING:
             command.add_argument("--unsafe-no-isolation", action="store_true", help=UNSAFE_HELP)
         if name == "run" or name in BLOCKWISE:
@@ -181,6 +182,7 @@ def user_message(error: BaseException) -> str | None:
 def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     """Carry a parsed command out."""
     quiet_libraries(bars=getattr(known, "library_bars", False))
+    share_cores()
     from rich.console import Console
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -239,7 +241,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []
     if any(layer.startswith("MISSING") for layer in layers):
         console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")
-    count = 1 if processes > 1 else known.workers or os.cpu_count() or 1
+    count = 1 if processes > 1 else known.workers or usable_cores()
     on_ray = run.recipe.ray.address and BLOCKWISE.intersection(stage for stage, _ in turns)
     with (
         run.locked() if rank == 0 else contextlib.nullcontext(),

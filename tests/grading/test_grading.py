@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import scdpo
@@ -127,6 +127,9 @@ PIECES = (
     r"\frac \sqrt \pi \text{cm} \boxed \pm \cup \infty \begin{pmatrix} \end{pmatrix} \\ & ^\circ and or apples _2 {1} 三 元 ½ ×"
 )
 LATEX = st.lists(st.sampled_from([*"0123456789xyi+-*/^=,.:()[]{}<>|!%$ ", *PIECES.split()]), max_size=25).map("".join)
+# A number and what may look like a unit: letters and the signs of powers, rates, abbreviations and currencies.
+TAILS = st.lists(st.sampled_from(["x", " x", " /", "^{2}", ".", "%", " $", "三", "cm", " square"]), max_size=3).map("".join)
+MEASURED = st.builds("{}{}".format, st.sampled_from(["0", "12", "-3", "1/2"]), TAILS)
 
 
 @settings(deadline=None, max_examples=400)
@@ -137,8 +140,9 @@ def test_an_answer_is_itself(text):
     assert match.same or not clean(text)
 
 
-@settings(deadline=None, max_examples=400)
-@given(first=LATEX, second=LATEX)
+@settings(deadline=None, max_examples=800)
+@given(first=LATEX | MEASURED, second=LATEX | MEASURED)
+@example(first="0", second="0x /")  # after the letter comes no word
 def test_comparing_any_two_answers_gives_a_verdict(first, second):
     assert compare(first, second, not_asked).same in (True, False, None)
 

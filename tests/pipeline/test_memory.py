@@ -39,15 +39,14 @@ def run_of(folder, count):
     return run
 
 
-def peak(folder, count, workers):
+def peak(folder, count, processes):
     """The most that the three stages hold at once in this process, in bytes."""
     run = run_of(folder, count)
-    with Workers(workers) as processes:
-        tracemalloc.start()
-        for stage in (stages.sample, stages.fork, stages.evaluate):
-            stage(Bench(run, processes, processes, Unwatched()), run.round(1))
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+    tracemalloc.start()
+    for stage in (stages.sample, stages.fork, stages.evaluate):
+        stage(Bench(run, processes, processes, Unwatched()), run.round(1))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     wanted = [f"p{n}" for n in range(count)]
     first = run.round(1)
     files = (first.samples, first.trees, *(first.answers(model) for model in ("sft", *ARMS)))
@@ -59,11 +58,12 @@ def peak(folder, count, workers):
 def test_ten_times_the_problems_take_no_more_memory(tmp_path, monkeypatch, workers):
     for task in ("sample_task", "fork_task", "answer_task"):
         monkeypatch.setattr(stages, task, answered)
-    monkeypatch.setattr("scdpo.pipeline.workers.CORES", 2)
+    monkeypatch.setattr("scdpo.cores.usable_cores", lambda: 2)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    peak(tmp_path / "warm", 8, workers)
-    gc.collect()
-    few, many = (peak(tmp_path / str(count), count, workers) for count in (40, 400))
+    with Workers(workers) as processes:
+        peak(tmp_path / "warm", 8, processes)
+        gc.collect()
+        few, many = (peak(tmp_path / str(count), count, processes) for count in (40, 400))
     assert many - few < 100 * LETTERS, f"{few} bytes for 40 problems, {many} for 400"
 
 

@@ -578,7 +578,7 @@ LEAVING = [
     Attack("100 MB of output", "for _ in range(100):\n    print('x' * 10**6)"),
     Attack("100 MB in one line", "sys.stdout.write('x' * 10**8)\nprint()", frozenset({"ok", "error", "killed"}), stays=False),
     Attack("100 MB on the descriptors", "for _ in range(1600):\n    try: os.write(1, b'x' * 2**16)\n    except OSError: pass"),
-    Attack("100 MB of value", "'x' * 10**8", frozenset({"ok", "error", "killed"}), stays=False),
+    Attack("100 MB of value", "'x' * 10**8", frozenset({"ok", "error", "killed", "timeout"}), stays=False),
     Attack("100 MB of exception", "raise ValueError('x' * 10**7)", frozenset({"error"})),
     Attack(
         "a limit of output that is lifted",

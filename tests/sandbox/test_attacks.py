@@ -378,7 +378,7 @@ def test_attacks_are_real(outside):
 @pytest.fixture
 def owner(outside):
     """An owner of the same user, to be killed."""
-    owner = Owner(outside.user, python=outside.python)
+    owner = Owner(outside.user, python=outside.python, jobs=2)  # one of them for the hog
     owner.submit("hog", owner.new_session(), HOG)
     yield owner
     owner.stop()

@@ -11,6 +11,9 @@ import sys
 
 import pytest
 
+from scdpo.sandbox.sandbox import Sandbox
+from scdpo.sandbox.settings import SandboxSettings
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
 WITHOUT = """
@@ -72,3 +75,23 @@ def test_self_test_tells_what_a_session_could_do():
     (found,) = (line for line in described if line.startswith("MISSING: self-test"))
     for ability in ("open a file", "look at a file", "open a socket", "run a program"):
         assert ability in found
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [("echo 'no new namespaces' >&2; exit 1", "no new namespaces"), ("exec sleep 60", "no answer within 1 s")],
+)
+def test_a_bubblewrap_that_does_not_work_is_named(tmp_path, monkeypatch, program, reason):
+    """One that refuses and one that hangs: its reason is told, it is tried once, and the other layers hold."""
+    false = tmp_path / "bwrap"
+    false.write_text(f"#!/bin/sh\necho . >> {tmp_path}/tries\n{program}\n")
+    false.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("scdpo.sandbox.bubblewrap.PROBE_SECONDS", 1)
+    tries = []
+    for _ in range(2):
+        with Sandbox(SandboxSettings()) as sandbox:
+            assert reason in sandbox.start().optional["bubblewrap"]
+            assert sandbox.run(["6 * 7"])[0].text == "42"
+        tries.append((tmp_path / "tries").read_text())
+    assert tries[0] == tries[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from scdpo.commands.files import progress_bar, written
+from scdpo.cores import usable_cores
 from scdpo.errors import SandboxError
 from scdpo.jsonlines import JsonLine, read_json_lines
 from scdpo.sandbox.output import Output
@@ -68,7 +68,7 @@ def execute_file(path: str, out: str | None, settings: SandboxSettings, console:
 
 def execute_lines(path: str, sandbox: Sandbox) -> Iterator[Task]:
     """The tasks of a file with their outputs, in the file's order; some run at once."""
-    window = LINES_PER_JOB * (sandbox.settings.jobs or os.cpu_count() or 1)
+    window = LINES_PER_JOB * (sandbox.settings.jobs or usable_cores())
     lines = read_json_lines(path)
     open_tasks: dict[int, Task] = {}
     exhausted = False

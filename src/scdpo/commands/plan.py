@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scdpo.cores import usable_cores
 from scdpo.errors import RecipeError
 
 
@@ -50,7 +51,7 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     recipe = load_recipe(str(run / "recipe.toml") if is_run else known.recipe, known.fields)
     if known.fields and is_run:
         recipe = build_recipe(recipe.model_dump(mode="json"), known.recipe, known.fields)
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     facts = look_up(recipe, Chances(known.accuracy, known.concentration), cores, run if is_run else None)
     plan = make_plan(recipe, facts)
     efficiency = Efficiency(known.mfu, known.bandwidth_use)

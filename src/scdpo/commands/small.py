@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from scdpo.cores import usable_cores
 from scdpo.errors import RecipeError
 from scdpo.sandbox.settings import SandboxSettings
 from scdpo.solutions.splitting import FORMATS
@@ -22,7 +22,7 @@ def add_grade(commands: Any) -> None:
     grade.add_argument("--prediction", metavar="FIELD", default="prediction", help="of the prediction (default: prediction)")
     grade.add_argument("--full-text", action="store_true", help="the prediction is a whole solution, not only its answer")
     grade.add_argument("--keep-going", action="store_true", help="name lines that cannot be graded, and grade the rest")
-    grade.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the machine's cores)")
+    grade.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the usable cores)")
     grade.set_defaults(act=act_grade)
 
 
@@ -31,7 +31,7 @@ def act_grade(known: argparse.Namespace, console: Any) -> None:
     from scdpo.grading.files import LineGrader
 
     grader = LineGrader(known.gold, known.prediction, known.full_text)
-    grade_file(known.file, known.out, grader, known.workers or os.cpu_count() or 1, known.keep_going, console)
+    grade_file(known.file, known.out, grader, known.workers or usable_cores(), known.keep_going, console)
 
 
 def add_steps(commands: Any) -> None:

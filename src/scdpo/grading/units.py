@@ -234,6 +234,8 @@ def split_unit(text: str) -> tuple[str, str]:
 
 def _is_unit(name: str, stuck: bool) -> bool:
     words = re.findall(r"[A-Za-z][A-Za-z.'-]*|[\u3400-\u9fff]+|\^\\circ|[$¥€£¢]", name)
+    if not words:  # only signs: `0x /`
+        return False
     first = words[0]
     if any(word.casefold() in NO_UNITS or (first == "times" and len(word) < 2) for word in words[1:]):
         return False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from scdpo.cores import usable_cores
 from scdpo.pipeline.rounds import named
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
             "python": platform.python_version(),
             "system": platform.platform(),
             "processor": platform.machine(),
-            "cores": os.cpu_count(),
+            "cores": usable_cores(),
             "workers": bench.block_workers.described(),
         },
         "seed": run.recipe.run.seed,

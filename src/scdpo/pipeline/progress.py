@@ -1,4 +1,7 @@
-"""Progress of a run: what is being done, how far it is, and about how long it will still take."""
+"""Progress of a run: what is being done, how far it is, and about how long the stage will still take at its own pace.
+
+Nothing is said of the stages that follow: how long they take is not known before they run.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
 
-# The stages' shares of a run's time, as measured on the quickstart (docs/quickstart.md); they weigh the estimate.
-SHARES = {"sft": 24, "sample": 17, "fork": 13, "train": 25, "evaluate": 7, "credit": 6, "temperature": 6, "report": 2}
-# In later rounds, which draw no samples for equal data, and train and evaluate one model.
-LATER_SHARES = SHARES | {"fork": 10, "train": 12, "evaluate": 2}
+from scdpo.pipeline.pace import Pace
+
 SECONDS_BETWEEN_LINES = 10.0
-# A stage's pace is told once so much of its work is done, or after so many seconds: the first to end of many are no measure.
-PACE_SHARE, PACE_SECONDS = 0.03, 300.0
 
 
 class Watcher(Protocol):
@@ -39,13 +39,11 @@ class ProgressDisplay:
 
     def __init__(self, console: Console, stages: Sequence[str]) -> None:
         self.console, self.stages = console, list(stages)
-        self.finished: list[str] = []
-        self.spent = 0.0
-        self.stage, self.began, self.last_line = "", 0.0, 0.0
+        self.last_line = 0.0
         self.bars: Progress | None = None
 
     def begin(self, stage: str, unit: str, tasks: Iterable[tuple[str, int]], done: int) -> None:
-        self.stage, self.unit, self.before = stage, unit, done
+        self.unit = unit
         self.made, self.total = done, done
         self.unsized: set[int] = set()
         self.running: dict[int, int] = {}
@@ -55,7 +53,8 @@ class ProgressDisplay:
             self.total += size
             if not size:
                 self.unsized.add(task)
-        self.began = self.last_line = time.monotonic()
+        self.last_line = time.monotonic()
+        self.pace = Pace(self.last_line)
         self.title = self._title(stage)
         if self.console.is_terminal:
             self.bars = Progress(
@@ -63,36 +62,37 @@ class ProgressDisplay:
                 TextColumn("[bold]{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
+                TimeLeft(self),
                 console=self.console,
                 transient=True,
             )
             self.bars.start()
-            self.bar = self.bars.add_task(f"{self.title} ({unit})", total=self.total or None, completed=done, left="")
+            self.bar = self.bars.add_task(f"{self.title} ({unit})", total=self.total or None, completed=done)
         else:
             amount = f", {self.total} {unit}" if self.total else ""
             resumed = f", {done} of them done before" if done else ""
             self.console.print(f"{self.title}: {', '.join(names)}{amount}{resumed}")
 
     def update(self, task: int, done: int, total: int) -> None:
-        if task in self.unsized:
+        now = time.monotonic()
+        more = done - self.running.pop(task, 0)
+        self.made += more
+        if task in self.unsized:  # a training, whose first steps may be those of an earlier session: they took no time
             self.unsized.remove(task)
             self.total += total
-        self.made += done - self.running.pop(task, 0)
+        else:
+            self.pace.add(now, more)
         if done < total:  # of finished tasks there is nothing to hold
             self.running[task] = done
-        now = time.monotonic()
         if self.bars is not None:
-            self.bars.update(self.bar, completed=self.made, total=self.total, left=self._left(now))
+            self.bars.update(self.bar, completed=self.made, total=self.total)
         elif now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
-            left = self._left(now)
+            left = self.left(now)
             self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}" + (f", {left}" if left else ""))
 
     def end(self, stage: str, seconds: float, note: str) -> None:
         self.stop()
-        self.spent += seconds
-        self.finished.append(stage)
         gap = "\n\n" if "\n" in note else " "
         self.console.print(f"{self._title(stage)}: {seconds:.0f} s;{gap}{note}", markup=False)
 
@@ -105,24 +105,24 @@ class ProgressDisplay:
         name, _, number = stage.partition(".")
         return f"{self.stages.index(stage) + 1}/{len(self.stages)} {name}" + (f", round {number}" if number else "")
 
-    def _left(self, now: float) -> str:
-        """The time left in this stage, from its own pace, and in the whole command, from the stages' usual shares."""
-        elapsed, made = now - self.began, self.made - self.before
-        if not made or (made < PACE_SHARE * (self.total - self.before) and elapsed < PACE_SECONDS):
+    def left(self, now: float) -> str:
+        """The time left in this stage, or in those of its tasks that have begun where the others' sizes are not known yet."""
+        seconds = self.pace.seconds_left(now, self.total - self.made)
+        if seconds is None:
             return ""
-        stage_left = elapsed * (self.total - self.made) / made
-        stage_whole = elapsed + stage_left
-        share_known = sum(map(_share, (*self.finished, self.stage)))
-        later = self.stages[self.stages.index(self.stage) + 1 :]
-        rest = (self.spent + stage_whole) / share_known * sum(map(_share, later))
-        everything = f", about {_duration(stage_left + rest)} in all" if later else ""
-        return f"about {_duration(stage_left)} left{everything}"
+        waiting = len(self.unsized)
+        return f"about {_duration(seconds)} left" + (f" of what has begun, {waiting} more to come" if waiting else "")
 
 
-def _share(stage: str) -> int:
-    """A stage's share by its name in the manifest: "sample", and "sample.2" in round 2."""
-    name, _, number = stage.partition(".")
-    return (LATER_SHARES if number else SHARES)[name]
+class TimeLeft(ProgressColumn):
+    """The time left, looked at anew whenever the bar is drawn: it also falls while nothing ends."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        super().__init__()
+        self.display = display
+
+    def render(self, task: Task) -> Text:
+        return Text(self.display.left(time.monotonic()))
 
 
 def _duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TypeVar
 
+from scdpo.cores import usable_threads
 from scdpo.errors import RunError
 from scdpo.exchange.tree_file import read_tree_file
 from scdpo.pipeline.manifest import describe_machine
@@ -33,7 +34,7 @@ from scdpo.pipeline.tasks import (
     unsampled_task,
 )
 from scdpo.pipeline.turns import is_owed, lacking, temperature_records
-from scdpo.pipeline.workers import CORES, Workers
+from scdpo.pipeline.workers import Workers
 from scdpo.problems.problem import Problem
 
 Key = TypeVar("Key", str, tuple[str, float])
@@ -114,7 +115,7 @@ def train(bench: Bench, current: Round) -> str:
     if not owed:
         return ALREADY_THERE
     stage = named("train", number)
-    threads = max(recipe.training.threads or CORES, recipe.rft.threads or CORES)
+    threads = max(usable_threads(recipe.training.threads), usable_threads(recipe.rft.threads))
     if owed != ["rft"]:
         bench.watcher.begin(stage, "micro-batches", [("reference log-probs", 0)], 0)
         list(bench.workers.map(reference_task, [(path, number)], recipe.training.threads, bench.watcher.update))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scdpo.cores import side_by_side, usable_cores, usable_threads
 from scdpo.credit.scoring import credit_row, token_scores
 from scdpo.credit.solutions import wrong_solutions
 from scdpo.engines.interface import Engine
@@ -90,8 +90,7 @@ def load_sandbox(path: Path) -> Sandbox | None:
     recipe = open_run(path).recipe
     if not recipe.code.format:
         return None
-    cores = os.cpu_count() or 1
-    jobs = recipe.sandbox.jobs or max(1, cores // max(1, cores // recipe.engine.threads))  # workers share the cores
+    jobs = recipe.sandbox.jobs or usable_cores() // side_by_side(recipe.engine.threads)  # workers share the cores
     sandbox = Sandbox(recipe.sandbox.model_copy(update={"jobs": jobs}))
     atexit.register(sandbox.stop)
     return sandbox
@@ -105,10 +104,10 @@ def forget() -> None:
 
 
 def use_threads(count: int) -> None:
-    """Fix the processor threads of this process; 0 is all, shared with the other processes of a launch."""
+    """Fix the processor threads of this process; 0 is all. Never more than there are processors for it."""
     import torch
 
-    torch.set_num_threads(count or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    torch.set_num_threads(usable_threads(count))
 
 
 def take_over(threads: int) -> None:

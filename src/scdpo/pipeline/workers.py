@@ -17,13 +17,13 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from scdpo.cores import side_by_side
 from scdpo.errors import RunError
 from scdpo.training.memory import give_back_memory
 
 Report = Callable[[int, int, int], None]
 """Called with (task, done, total)."""
 
-CORES = os.cpu_count() or 1
 AHEAD = 2
 """How many tasks are in hand for each that runs: those that run, and finished ones that wait for an earlier one."""
 
@@ -61,7 +61,7 @@ class Workers:
         threads: processor threads of a task, 0 for all; the cores that they leave decide how many run at once.
         Raises RunError where a worker process dies.
         """
-        at_once = min(CORES // (threads or CORES), self.count)
+        at_once = min(side_by_side(threads), self.count)
         tasks = iter(tasks)
         first = list(islice(tasks, 2))
         tasks = chain(first, tasks)

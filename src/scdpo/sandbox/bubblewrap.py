@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
@@ -37,16 +38,25 @@ def bubblewrap(folders: Sequence[str]) -> tuple[list[str], str]:
     for folder in (*SYSTEM, sys.prefix, sys.base_prefix, *folders):
         prefix += ["--ro-bind-try", folder, folder]
     prefix += ("--proc", "/proc", "--dev", "/dev", "--chdir", "/tmp")
+    works, note = _tried(tuple(prefix))
+    return (prefix if works else []), note
+
+
+@lru_cache
+def _tried(prefix: tuple[str, ...]) -> tuple[bool, str]:
+    """(whether these words start a command here, bubblewrap's version or why they do not). Once a process: it may hang."""
     command = [*prefix, sys.executable, "-I", "-S", "-c", ""]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL)
-        version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"bubblewrap does not work here ({error})"
+        version = subprocess.run([prefix[0], "--version"], capture_output=True, text=True, timeout=PROBE_SECONDS).stdout
+    except subprocess.TimeoutExpired:
+        return False, f"bubblewrap does not work here (no answer within {PROBE_SECONDS} s)"
+    except OSError as error:
+        return False, f"bubblewrap does not work here ({error})"
     if tried.returncode:
         reason = tried.stderr.decode(errors="replace").strip().splitlines()
-        return [], f"bubblewrap does not work here ({reason[-1] if reason else f'exit status {tried.returncode}'})"
-    return prefix, "".join(re.findall(r"[\d.]+", version)[:1])
+        return False, f"bubblewrap does not work here ({reason[-1] if reason else f'exit status {tried.returncode}'})"
+    return True, "".join(re.findall(r"[\d.]+", version)[:1])
 
 
 def is_installed(name: str) -> bool:

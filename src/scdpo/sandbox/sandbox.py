@@ -9,13 +9,13 @@ Knows no solution and no format. Refuses to start where a layer of isolation is 
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scdpo.cores import usable_cores
 from scdpo.errors import SandboxError
 from scdpo.sandbox.bubblewrap import bubblewrap, is_installed, package_folders
 from scdpo.sandbox.fork_server import ForkServer, seconds_left, wait_for
@@ -111,7 +111,7 @@ class Sandbox:
             return self.servers[is_full]
         settings = self.settings
         prefix, note = bubblewrap(package_folders(settings.modules)) if settings.bubblewrap == "auto" else ([], "switched off")
-        options = settings.model_dump(mode="json") | {"jobs": settings.jobs or os.cpu_count() or 1, "full": is_full}
+        options = settings.model_dump(mode="json") | {"jobs": settings.jobs or usable_cores(), "full": is_full}
         server = ForkServer(options, prefix)
         layers = server.hello["layers"] | ({"bubblewrap": note} if prefix else {})
         missing = server.hello["missing"]
@@ -133,7 +133,7 @@ class Sandbox:
         if wanted:
             raise SandboxError(f"sandbox.modules: {', '.join(wanted)} cannot be imported; install it or leave it out")
         if self.settings.echo == "pretty" and "IPython.lib.pretty" in modules_missing:
-            raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install ipython')
+            raise SandboxError('sandbox.echo = "pretty" needs IPython; install it: pip install "scdpo[pretty]"')
         if self.isolation.missing and not self.settings.unsafe_no_isolation:
             named = "; ".join(f"{name}: {why}" for name, why in self.isolation.missing.items())
             raise SandboxError(

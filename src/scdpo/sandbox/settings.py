@@ -23,10 +23,10 @@ class SandboxSettings(Settings):
     sessions: int = Field(512, ge=1)
     """The most sessions alive at once, each with some megabytes of its own."""
     jobs: int = Field(0, ge=0)
-    """Blocks that run at once; 0: as many as the machine has cores."""
+    """Blocks that run at once; 0: as many as there are cores that this process may use."""
     echo: Literal["repr", "pretty", "none"] = "repr"
     """How a block's last expression is shown: by repr, by IPython's pretty printer (for models that learned from notebooks;
-    needs the package ipython), or not at all."""
+    pip install "scdpo[pretty]"), or not at all."""
     traceback: Literal["line", "full"] = "line"
     """What an exception shows: its last line, or the whole traceback."""
     modules: tuple[str, ...] = ()

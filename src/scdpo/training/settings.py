@@ -113,7 +113,7 @@ class OptimizerSettings(Settings):
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Trackers that also get the logged figures; each needs its package."""
     threads: int = Field(0, ge=0)
-    """Processor threads; 0: all. Trainings of few threads run side by side."""
+    """Processor threads; 0: all, and never more than there are. Trainings of few threads run side by side."""
     checkpoint_every: int = Field(250, ge=1)
     """Steps between checkpoints; an interrupted training goes on from the last."""
 
