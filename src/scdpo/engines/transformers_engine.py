@@ -238,7 +238,10 @@ class TransformersEngine:
         places = self.lengths[rows]
         given = places < self.prompts[rows]  # of a prompt that is read one by one
         top_p = self.top_p[rows] if any(request.top_p < 1 for _, request in self.active) else None
-        tokens = draw(logits, temperature, top_p, self.draws[rows].gather(1, places[:, None])[:, 0])
+        any_greedy = any(request.temperature.start == 0 for _, request in self.active)
+        any_drawn = any(request.temperature.maximum > 0 for _, request in self.active)
+        numbers = self.draws[rows].gather(1, places[:, None])[:, 0]
+        tokens = draw(logits, temperature, top_p, numbers, any_greedy, any_drawn)
         tokens = torch.where(given, self.ids[rows].gather(1, places[:, None])[:, 0], tokens)
         log_probs = torch.log_softmax(logits, dim=-1).gather(1, tokens[:, None])
         self.ids[rows].scatter_(1, places[:, None], tokens[:, None])
