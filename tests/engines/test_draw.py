@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdpo.engines.draw import draw, draws_of, within
+from scdpo.engines.draw import SHARE, at_share, draw, draws_of, within
 
 LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
 
@@ -50,3 +50,29 @@ def test_equal_tokens_are_cut_in_their_order():
 
 def test_a_seed_gives_the_same_numbers_however_many_are_asked():
     assert draws_of(7, 5).tolist() == draws_of(7, 50)[:5].tolist() != draws_of(8, 5).tolist()
+
+
+@pytest.mark.parametrize("vocabulary", [2 * SHARE, 2 * SHARE + 1, 5000, 8 * SHARE])
+def test_stretches_change_no_draw(vocabulary):
+    """Over any vocabulary the token is the one at which the probabilities, added one by one in float64, pass the number."""
+    generator = torch.Generator().manual_seed(1)
+    logits = 4 * torch.randn(200, vocabulary, generator=generator)
+    numbers = torch.rand(200, dtype=torch.float64, generator=generator)
+    cumulative = torch.softmax(logits.double() / 1.3, dim=-1).cumsum(dim=-1)
+    expected = torch.searchsorted(cumulative, numbers[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    assert draw(logits, torch.full((200,), 1.3), None, numbers).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("number", [0.0, 0.5, 1 - 2**-53])
+def test_what_has_no_share_is_never_drawn(number):
+    """Numbers at the ends of [0, 1), where most of the vocabulary has weight 0: before, between and behind the rest."""
+    weights = torch.zeros(1, 1500)
+    weights[0, [300, 700, 1200]] = torch.tensor([0.1, 0.7, 0.2]) / 3
+    assert weights[0, at_share(weights, torch.tensor([number], dtype=torch.float64))] > 0
+
+
+def test_known_temperatures_spare_work_and_change_no_draw():
+    logits, numbers = LOGITS.expand(10, -1), torch.arange(10, dtype=torch.float64) / 10
+    drawn, greedy = torch.full((10,), 1.2), torch.zeros(10)
+    assert draw(logits, drawn, None, numbers, any_greedy=False).tolist() == draw(logits, drawn, None, numbers).tolist()
+    assert draw(logits, greedy, None, numbers, any_drawn=False).tolist() == draw(logits, greedy, None, numbers).tolist()

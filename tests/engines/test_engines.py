@@ -305,3 +305,18 @@ def test_no_place_to_park_is_lost(tiny_model):
         while not engine.advance():
             pass
     assert len(engine.free_slots) + len(engine.parked) == len(engine.slots)
+
+
+def test_a_store_that_grows_gives_what_a_whole_one_gives(tiny_model):
+    """On a processor keys and values are held for as many places as rows have needed so far: what is drawn is what a store of
+    full width from the start gives, and the places grow and are dropped with a block."""
+    requests = [Generate(ids, PAPER, 100, seed) for seed, ids in enumerate(prompts(12))]
+    tight, whole = (TransformersEngine(tiny_model, {END}, {STEP_END}, rows=4, capacity=256) for _ in range(2))
+    whole.store.tight = False
+    found, expected = run(tight, requests), run(whole, requests)
+    assert [c.ids for c in found] == [c.ids for c in expected]
+    longest = max(len(request.ids) + len(completion.ids) for request, completion in zip(requests, found, strict=True))
+    assert 13 < tight.store.width <= longest * 9 / 8 + 1 < whole.store.width == 256
+    tight.reset()
+    assert tight.store.width == 0 and not tight.store.row_layers[0].is_initialized
+    assert [c.ids for c in run(tight, requests)] == [c.ids for c in expected]

@@ -64,10 +64,13 @@ class TransformersEngine:
         self.grid = GRID if self.device.type == "cpu" and model.dtype == torch.bfloat16 else 1
         self.rows, self.capacity = rows, capacity
         self.slots = range(rows, rows + (max(1, rows // PARKED_SHARE) if stop_ids else 0))
-        self.store = RowStore(model.config.get_text_config().num_hidden_layers, rows + len(self.slots), capacity)
+        layers = model.config.get_text_config().num_hidden_layers
+        self.store = RowStore(layers, rows + len(self.slots), capacity, tight=self.device.type == "cpu")
         self.reset()
 
     def reset(self) -> None:
+        if self.store.tight:
+            self.store.forget()
         self.queue: deque[tuple[int, Generate]] = deque()
         self.active: list[tuple[int, Generate]] = []
         self.ended: dict[int, int] = {}
@@ -199,7 +202,7 @@ class TransformersEngine:
             places = (starts[:, None] + offsets[None, :]).where(is_real, 0)
             width = int((starts + counts).max())
             causal = torch.arange(width, device=self.device)[None, None, :] <= places[:, :, None]
-            self.store.read_on(chosen, places.where(is_real, self.capacity), width)
+            self.store.read_on(chosen, places, is_real, width)
             self._hidden(self.ids[chosen[:, None], places], places, causal[:, None])
             self.lengths[chosen] += counts
 
@@ -238,7 +241,10 @@ class TransformersEngine:
         places = self.lengths[rows]
         given = places < self.prompts[rows]  # of a prompt that is read one by one
         top_p = self.top_p[rows] if any(request.top_p < 1 for _, request in self.active) else None
-        tokens = draw(logits, temperature, top_p, self.draws[rows].gather(1, places[:, None])[:, 0])
+        any_greedy = any(request.temperature.start == 0 for _, request in self.active)
+        any_drawn = any(request.temperature.maximum > 0 for _, request in self.active)
+        numbers = self.draws[rows].gather(1, places[:, None])[:, 0]
+        tokens = draw(logits, temperature, top_p, numbers, any_greedy, any_drawn)
         tokens = torch.where(given, self.ids[rows].gather(1, places[:, None])[:, 0], tokens)
         log_probs = torch.log_softmax(logits, dim=-1).gather(1, tokens[:, None])
         self.ids[rows].scatter_(1, places[:, None], tokens[:, None])

@@ -192,17 +192,24 @@ class Driver:
             line.tickets += attempt.tickets
         line.attempts, line.asked, line.live, line.ended = None, 0, {}, {}
 
-    def lines(self, among: Iterable[Line]) -> Iterator[Line]:
-        """All lines in flight, with the attempts of each behind it."""
-        for line in among:
-            yield line
-            yield from self.lines(line.live.values())
+    def waiting(self) -> list[Line]:
+        """The lines in flight that may be given attempts ahead, each before those of its own attempts that may."""
+        found = []
+        stack = list(reversed(self.started.values()))
+        while stack:
+            line = stack.pop()
+            if line.attempts is not None and line.reach:
+                found.append(line)
+            if line.live:
+                stack.extend(reversed(line.live.values()))
+        return found
 
     def look_ahead(self, most: int) -> None:
         """Start attempts that are wanted, or may come to be, while fewer than `most` lines are at work."""
         spare = most - len(self.generating) - len(self.executing)
-        waiting = [line for line in self.lines(self.started.values()) if line.attempts is not None]
-        for line in sorted(waiting, key=lambda line: (not (line.attempts and line.attempts.all_wanted), line.asked)):
+        if spare <= 0:
+            return
+        for line in sorted(self.waiting(), key=lambda line: (not (line.attempts and line.attempts.all_wanted), line.asked)):
             for number in line.reach:
                 if spare <= 0:
                     return

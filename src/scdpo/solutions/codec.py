@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from scdpo.errors import ModelError
@@ -232,16 +232,7 @@ class Codec:
     def spell(self, ids: Sequence[int]) -> TokenText:
         """The text of `ids` and where each of them begins in it."""
         text = self.tokenizer.decode(ids, **DECODING)
-        starts: list[int | None] = []
-        spelled, place = "", 0
-        while place < len(ids):
-            stop = place + 1
-            if BROKEN in self.piece(ids[place]):
-                while stop < len(ids) and BROKEN in self.piece(ids[stop]):
-                    stop += 1
-            starts.extend(None if inside is None else len(spelled) + inside for inside in self._inside(ids[place:stop]))
-            spelled += self._behind(ids[place:stop])
-            place = stop
+        spelled, starts = self._joined(ids)
         if spelled == text:
             return TokenText(text, (*starts, len(text)))
         if spelled == " " + text:  # tokenizers of the SentencePiece kind drop a text's first space
@@ -249,6 +240,24 @@ class Codec:
         prefixes = [self.tokenizer.decode(ids[:index], **DECODING) for index in range(len(ids))]
         whole = (prefix if text.startswith(prefix) and not prefix.endswith(BROKEN) else None for prefix in prefixes)
         return TokenText(text, (*(None if prefix is None else len(prefix) for prefix in whole), len(text)))
+
+    def _joined(self, ids: Sequence[int]) -> tuple[str, list[int | None]]:
+        """The texts of `ids` one behind the other, and where each begins; None inside a character."""
+        pieces = [self.piece(id) for id in ids]
+        spelled = "".join(pieces)
+        if BROKEN not in spelled:
+            return spelled, [0, *accumulate(map(len, pieces[:-1]))] if pieces else []
+        starts: list[int | None] = []
+        spelled, place = "", 0
+        while place < len(ids):
+            stop = place + 1
+            if BROKEN in pieces[place]:
+                while stop < len(ids) and BROKEN in pieces[stop]:
+                    stop += 1
+            starts.extend(None if inside is None else len(spelled) + inside for inside in self._inside(ids[place:stop]))
+            spelled += self._behind(ids[place:stop])
+            place = stop
+        return spelled, starts
 
     def _inside(self, ids: Sequence[int]) -> list[int | None]:
         """Where each of a few ids begins in the text that they spell together; None inside a character."""
