@@ -57,8 +57,11 @@ def cached(run) -> list[str]:
     return sorted(json.loads(line)["pair"] for line in file.read_text().splitlines())
 
 
-FULL = {"training.optimizer": "adamw"}
-LORA = {"training.optimizer": "adamw", "training.lora.rank": "4", "training.layout": "pairs"}
+SHORT = {"training.epochs": "1", "rft.epochs": "1", "training.threads": "1", "training.lr": "1e-4"}
+CUT = {"training.tokens_per_micro_batch": "150"}
+"""Steps of one micro-batch, which leaves a process without work, and of several."""
+FULL = SHORT | CUT | {"training.optimizer": "adamw"}
+LORA = FULL | {"training.lora.rank": "4", "training.layout": "pairs"}
 
 
 def saved_names(folder) -> set[str]:
@@ -87,8 +90,7 @@ def assert_same_trainings(one, two):
 
 @pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
 def test_two_processes_give_the_updates_of_one(fields, ready):
-    """Steps of one micro-batch (which leaves a process without work) and of several; all four trainings."""
-    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
+    """All four trainings."""
     one, two = ready("one", **fields), ready("two", **fields)
     assert main(["train", str(one.path), "--workers", "1"]) == 0
     done = launched("train", str(two.path))
@@ -104,7 +106,6 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
 def test_sharded_processes_give_the_updates_of_one(fields, ready):
     """FSDP with the shipped settings: loading, reference log-probs, training and saving, no process with a whole model,
     and one that reads weights. Logits in chunks, as real vocabularies have them."""
-    fields = fields | {"training.tokens_per_micro_batch": "150", "training.threads": "1", "training.lr": "1e-4"}
     fields = fields | {"training.logits_per_chunk": "16"}
     one, two = ready("one", **fields), ready("two", **fields)
     assert main(["train", str(one.path), "--workers", "1"]) == 0
@@ -118,12 +119,7 @@ def test_sharded_processes_give_the_updates_of_one(fields, ready):
 
 def test_a_sharded_pass_that_fails_leaves_the_model_to_the_next(ready):
     """A model that fails on a tree in the midst of its layers, some weights of them gathered, is then trained on pairs."""
-    fields = FULL | {
-        "training.tokens_per_micro_batch": "150",
-        "training.threads": "1",
-        "training.lr": "1e-4",
-        "run.arms": '["scdpo"]',
-    }
+    fields = FULL | {"run.arms": '["scdpo"]'}
     one, two = ready("one", **fields | {"training.layout": "pairs"}), ready("two", **fields)
     assert main(["train", str(one.path), "--workers", "1"]) == 0
     module, variables = "tests.pipeline.pretended_gpus", {"STUMBLES": "1"}

@@ -90,11 +90,11 @@ class Line:
 
     @property
     def reach(self) -> range:
-        """The attempts that may be made before they are wanted: as many as were wanted so far, for who needed many needs more,
-        and at most about half of what is made is in vain."""
+        """The attempts that may be made before they are wanted: twice as many as were wanted so far, for who needed many needs
+        more. They fill rows that would stand empty, and a step of few rows costs hardly less than one of some more."""
         if self.attempts is None:
             return range(0)
-        ahead = self.attempts.limit if self.attempts.all_wanted else self.waits_for + self.asked
+        ahead = self.attempts.limit if self.attempts.all_wanted else self.waits_for + 1 + 2 * self.asked
         return range(self.waits_for + 1, min(ahead, self.attempts.limit))
 
 
