@@ -188,40 +188,27 @@ def test_going_on_behind_what_was_given(tiny_model, given):
             assert completion.finish == "stop" and completion.ids[-1] == STEP_END and STEP_END not in completion.ids[:-1]
 
 
-class CountingModel(torch.nn.Module):
-    """A model that counts the tokens that it computes."""
+class CountingEngine(TransformersEngine):
+    """An engine that counts the tokens that its model computes."""
 
-    def __init__(self, model):
-        super().__init__()
-        self.model, self.config, self.device, self.dtype, self.tokens = model, model.config, model.device, model.dtype, 0
-        self.decoder = model.get_decoder()
-        self.decoder.register_forward_pre_hook(self._count, with_kwargs=True)
+    computed = 0
 
-    def _count(self, module, args, kwargs):
-        self.tokens += kwargs["input_ids"].numel()
-
-    def get_input_embeddings(self):
-        return self.model.get_input_embeddings()
-
-    def get_output_embeddings(self):
-        return self.model.get_output_embeddings()
-
-    def get_decoder(self):
-        return self.decoder
+    def _hidden(self, ids, positions, mask):
+        self.computed += ids.numel()
+        return super()._hidden(ids, positions, mask)
 
 
 @pytest.mark.parametrize("rows", [4, 16])
 def test_a_prompt_that_is_shared_is_computed_once(tiny_model, rows):
     """100 tokens of worked examples before 12 questions, then forks at growing prefixes of the same solution: the shared tokens
     are computed once, and the completions are those of an engine that computes every prompt anew."""
-    counted = CountingModel(tiny_model)
     shots = tuple(torch.randint(7, 70, (100,), generator=torch.Generator().manual_seed(1)).tolist())
     asked = [Generate(shots + ids, PAPER, 12, seed) for seed, ids in enumerate(prompts(12))]
     asked += [Generate(shots + tuple(range(10, 10 + 8 * fork)), PAPER, 12, 50 + fork) for fork in range(1, 5)]
-    engine = TransformersEngine(counted, {END}, {STEP_END}, rows=rows, capacity=256)
+    engine = CountingEngine(tiny_model, {END}, {STEP_END}, rows=rows, capacity=256)
     together = run(engine, asked)
     own = sum(len(request.ids) - 100 for request in asked) + sum(len(completion.ids) + 1 for completion in together)
-    assert counted.tokens < 100 + 2.5 * own < sum(len(request.ids) for request in asked)
+    assert engine.computed < 100 + 2.5 * own < sum(len(request.ids) for request in asked)
     alone = []
     for request in asked:
         engine.reset()
@@ -231,8 +218,7 @@ def test_a_prompt_that_is_shared_is_computed_once(tiny_model, rows):
 
 def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
     """Each request of a rollout continues the one before by some ids: only these are computed."""
-    counted = CountingModel(tiny_model)
-    engine = TransformersEngine(counted, {END}, {STEP_END}, rows=1, capacity=256)
+    engine = CountingEngine(tiny_model, {END}, {STEP_END}, rows=1, capacity=256)
     solution = tuple(torch.randint(7, 70, (90,), generator=torch.Generator().manual_seed(2)).tolist())
 
     def forks():
@@ -242,7 +228,7 @@ def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
         return completions
 
     (kept,) = run_all([forks()], engine, 1)
-    assert counted.tokens <= 90 + 5 * (4 + 1)
+    assert engine.computed <= 90 + 5 * (4 + 1)
     engine.reset()
     alone = [run(engine, [Generate(solution[:length], PAPER, 4, length)])[0] for length in range(50, 91, 10)]
     assert [c.ids for c in kept] == [c.ids for c in alone]

@@ -65,7 +65,7 @@ def add_bench_sampling(parts: Any) -> None:
     bench.add_argument("--data", metavar="SOURCE", default="gsm_symbolic", help=f"{SOURCE_HELP} (default: gsm_symbolic)")
     numbers = {
         "shots": (2, "worked examples before each question"),
-        "problems": (64, "problems, in two halves (one call a step: a quarter)"),
+        "problems": (64, "problems, in two halves (one call a step: the first)"),
         "forks": (3, "forks of each worked solution, the last ones"),
         "samples": (4, "the most samples of a problem"),
         "attempts": (8, "the most continuations from a fork"),

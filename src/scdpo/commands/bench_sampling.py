@@ -207,9 +207,9 @@ def compare(
     run(OURS, halves[0][: max(1, len(halves[0]) // 8)])  # to warm up
     rows = [Row(OURS, run(OURS, halves[0]))]
     for peer in sides.peers(work):
-        if peer == CALL_PER_STEP:  # slow: a quarter of the problems
+        if peer == CALL_PER_STEP:  # slow: one half only, as many problems at a time as the others have
             batch = next((row.batch for row in rows if row.side == GENERATE), bench.batches[-1])
-            rows.append(Row(peer, run(peer, cases[: -(-len(cases) // 4)], batch), batch))
+            rows.append(Row(peer, run(peer, halves[0], batch), batch))
         else:
             tried = [Row(peer, run(peer, halves[0], batch), batch) for batch in (bench.batches if peer == GENERATE else [0])]
             rows.append(max(tried, key=lambda row: row.figures.problems_a_minute))

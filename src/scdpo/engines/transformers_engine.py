@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from scdpo.engines.draw import draw, draws_of
-from scdpo.engines.few_tokens import for_few_tokens
 from scdpo.engines.interface import Completion, Generate, refuse_unfit
+from scdpo.engines.processors import for_processor
 from scdpo.engines.row_store import RowStore
 from scdpo.errors import ModelError
 
@@ -56,7 +56,7 @@ class TransformersEngine:
         stop_ids: Collection[int] = (),
     ) -> None:
         refuse_other_attention(model, capacity)
-        self.model = for_few_tokens(model.eval())
+        self.model = for_processor(model.eval()) if model.device.type == "cpu" else model.eval()
         self.device = model.device
         vocabulary = model.get_input_embeddings().num_embeddings
         self.is_end = _membership(end_ids, vocabulary, self.device)

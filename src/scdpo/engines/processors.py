@@ -1,6 +1,6 @@
-"""Linear layers for passes of few tokens on a processor: every product is cut into slices that the threads share.
+"""A model as it generates fastest on a processor: the same parameters, other calls for products and attention.
 
-Knows no requests and no cache. MKL gives a float32 product of a few rows to its threads badly, and a batch of products well:
+Knows no requests and no cache. MKL shares a float32 product of few rows badly among its threads, and a batch of products well:
 with two threads, 1 to 64 tokens took 1.2 to 4 times as long through torch's linear layer (docs/engines.md).
 """
 
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 MOST_TOKENS = 128
 """With more tokens torch's own product is as fast."""
@@ -19,27 +21,26 @@ SLICE = range(32, 129)
 """Outputs of a slice."""
 WORTH_SLICING = 2**16
 """Weights of a matrix from which on it is cut: smaller ones lie in the processor's cache, and one call is the cost."""
+GROUPED = "scdpo_grouped"
 
 
-def for_few_tokens(model: Any) -> Any:
-    """The model with sliced linear layers where they pay: for float32 on a processor, with MKL; else the model itself.
-
-    What is returned is a second module over the same parameters and buffers, and for inference only.
-    """
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not torch.backends.mkl.is_available():
-        return model
+def for_processor(model: Any) -> Any:
+    """A second module over the parameters and buffers of a causal LM with "sdpa" attention, for inference on a processor."""
     shared = {id(held): held for held in (*model.parameters(), *model.buffers())}
     twin = copy.deepcopy(model, shared)
-    for module in list(twin.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and slices_of(child.weight) > 1:
-                setattr(module, name, SlicedLinear(child))
+    AttentionInterface.register(GROUPED, grouped_attention)
+    twin.set_attn_implementation(GROUPED)
+    if torch.backends.mkl.is_available():
+        for module in list(twin.modules()):
+            for name, child in list(module.named_children()):
+                if type(child) is nn.Linear and child.weight.dtype == torch.float32 and slices_of(child.weight) > 1:
+                    setattr(module, name, SlicedLinear(child))
     return twin
 
 
 def slices_of(weight: Tensor) -> int:
-    """How many slices a matrix [outputs, inputs] is cut into: the fewest that are narrow enough, 1 where none divide it or it is
-    not worth it. The number of threads has no say, so that sums are the same bits with any."""
+    """How many slices a matrix [outputs, inputs] is cut into: the fewest that are narrow enough; 1 where none divides it or it
+    is not worth it. Threads have no say in it, so that sums are the same bits with any number of them."""
     outputs = weight.shape[0]
     if weight.numel() < WORTH_SLICING or not weight.is_contiguous():
         return 1
@@ -55,7 +56,7 @@ class SlicedLinear(nn.Module):
         self.slices = slices_of(linear.weight)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """inputs: [..., inputs], float32. Returns [..., outputs]."""
+        """inputs: [..., inputs]. Returns [..., outputs]."""
         outputs, width = self.weight.shape
         rows = inputs.reshape(-1, width)
         if len(rows) > MOST_TOKENS:
@@ -66,3 +67,15 @@ class SlicedLinear(nn.Module):
         else:
             product = torch.bmm(rows.expand(self.slices, -1, -1), slices.transpose(1, 2)).transpose(0, 1).flatten(1)
         return (product if self.bias is None else product + self.bias).reshape(*inputs.shape[:-1], outputs)
+
+
+def grouped_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+) -> tuple[Tensor, None]:
+    """transformers' attention by torch's sdpa, which gives each group of query heads its keys here without repeating them."""
+    if attention_mask is None or options.get("position_bias") is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    found = F.scaled_dot_product_attention(
+        query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=key.shape[1] < query.shape[1]
+    )
+    return found.transpose(1, 2).contiguous(), None
