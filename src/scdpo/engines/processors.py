@@ -73,7 +73,7 @@ def grouped_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
     """transformers' attention by torch's sdpa, which gives each group of query heads its keys here without repeating them."""
-    if attention_mask is None or options.get("position_bias") is not None:
+    if attention_mask is None or any(options.get(name) is not None for name in ("position_bias", "softcap")):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     found = F.scaled_dot_product_attention(
         query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=key.shape[1] < query.shape[1]
