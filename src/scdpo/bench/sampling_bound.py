@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from scdpo.bench.sampling import Case, Figures, Work
+from scdpo.engines.processors import SlicedLinear, for_processor
 from scdpo.solutions.codec import Codec
 
 PROMPT_ROWS = 512
@@ -28,13 +29,14 @@ def bound_seconds(work: Work, cases: Sequence[Case], figures: Figures, model: An
 @torch.inference_mode()
 def products_seconds(model: Any, rows: int, with_output: bool) -> float:
     """Seconds of one pass of `rows` tokens through every linear layer, and nothing else; the fastest of some."""
-    output = model.get_output_embeddings()
-    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and (with_output or layer is not output)]
-    inputs = {layer.in_features: torch.randn(rows, layer.in_features, dtype=layer.weight.dtype) for layer in layers}
+    model = for_processor(model)  # as the engine computes them
+    kinds, output = (torch.nn.Linear, SlicedLinear), model.get_output_embeddings()
+    layers = [layer for layer in model.modules() if isinstance(layer, kinds) and (with_output or layer is not output)]
+    inputs = {layer.weight.shape[1]: torch.randn(rows, layer.weight.shape[1], dtype=layer.weight.dtype) for layer in layers}
     fastest = float("inf")
     for _ in range(REPEATS):
         began = time.perf_counter()
         for layer in layers:
-            layer(inputs[layer.in_features])
+            layer(inputs[layer.weight.shape[1]])
         fastest = min(fastest, time.perf_counter() - began)
     return fastest
