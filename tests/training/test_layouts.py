@@ -80,26 +80,26 @@ def test_bfloat16_on_a_processor_meets_few_shapes():
 
 
 def test_each_family_takes_whole_trees(model):
-    assert choose_layout(model, render(TREE, PROMPT, END), "auto") == ("tree", "")
+    assert choose_layout(model, [render(TREE, PROMPT, END)], "auto") == ("tree", "")
 
 
 @pytest.mark.parametrize("option", ["refuses_4d", "ignores_masks"])
 def test_a_model_that_takes_no_4d_mask_gets_pairs(option):
     """Whether it raises or silently looks at everything: it is told, and trained with pairs."""
     model, row = tiny_model("internlm2", **{option: True}), render(TREE, PROMPT, END)
-    layout, note = choose_layout(model, row, "auto")
+    layout, note = choose_layout(model, [row], "auto")
     assert layout == "pairs"
     assert "takes no 4-D attention mask" in note
-    assert choose_layout(model, row, "pairs") == ("pairs", "")
-    with pytest.raises(ModelError, match=r'set training\.layout to "pairs"'):
-        choose_layout(model, row, "tree")
+    assert choose_layout(model, [row], "pairs") == ("pairs", "")
+    with pytest.raises(ModelError, match=r"set training\.layout to \"auto\""):
+        choose_layout(model, [row], "tree")
 
 
 def test_a_window_shorter_than_the_trees_gets_pairs():
     """Behind a 4-D mask a sliding window is lost, which the longest tree shows."""
     model = tiny_model("mistral", sliding_window=4)
-    assert choose_layout(model, render(TREE, PROMPT, END), "auto")[0] == "pairs"
-    assert choose_layout(tiny_model("mistral", sliding_window=64), render(TREE, PROMPT, END), "auto")[0] == "tree"
+    assert choose_layout(model, [render(TREE, PROMPT, END)], "auto")[0] == "pairs"
+    assert choose_layout(tiny_model("mistral", sliding_window=64), [render(TREE, PROMPT, END)], "auto")[0] == "tree"
 
 
 def test_unknown_treatment_of_logits_is_refused():
@@ -114,10 +114,10 @@ def test_unknown_treatment_of_logits_is_refused():
 
     model.forward = scaled
     with pytest.raises(ModelError, match="cannot be computed from its hidden states"):
-        choose_layout(model, render(TREE, PROMPT, END), "auto")
+        choose_layout(model, [render(TREE, PROMPT, END)], "auto")
 
 
 def test_softcapped_logits():
     """Gemma 2 bends its logits and is trained on the bent ones; its eager attention adds masks, so it gets pairs."""
     model = tiny_model("gemma2", final_logit_softcapping=2.0, query_pre_attn_scalar=8, attn_implementation="eager")
-    assert choose_layout(model, render(TREE, PROMPT, END), "auto")[0] == "pairs"
+    assert choose_layout(model, [render(TREE, PROMPT, END)], "auto")[0] == "pairs"

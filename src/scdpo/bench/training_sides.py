@@ -86,7 +86,7 @@ def our_trainer(job: Job, model: Any, folder: Path) -> Any:
 
     settings = job.settings
     place(model, settings.precision)
-    layout, _ = choose_layout(model, job.rows[0], settings.layout)
+    layout, _ = choose_layout(model, job.rows, settings.layout)
     with precision_context(settings.precision, model.device.type):
         values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout, settings.logits_per_chunk)
     reference = dict(zip(job.rows, values, strict=True))

@@ -97,7 +97,7 @@ def trees_line(plan: Plan) -> str:
     if not work.trees:
         return "No pairs: a problem needs a right and a wrong solution.\n"
     factor = work.row_tokens / work.tree_tokens
-    used = "" if plan.layout == "tree" else ' The recipe sets training.layout = "pairs".'
+    used = ' The recipe sets training.layout = "pairs".' if plan.layout == "pairs" else ""
     return (
         f"One epoch of scdpo, {work.pairs:,.0f} pairs in {work.trees:,.0f} trees: {si(work.tree_tokens)} tokens on trees, "
         f"{si(work.row_tokens)} as two rows a pair: {factor:.2f} times as many.{used}\n"

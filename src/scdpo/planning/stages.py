@@ -76,7 +76,9 @@ class Plan:
 
     @property
     def layout(self) -> str:
-        return "pairs" if self.recipe.training.layout == "pairs" else "tree"
+        """What "auto" takes of memory is counted with a dense mask, which is the most."""
+        wanted = self.recipe.training.layout
+        return "tree" if wanted == "auto" else wanted
 
     @property
     def here(self) -> Recipe:
@@ -154,22 +156,23 @@ def _training(plan: Plan, facts: Known, name: str, settings: OptimizerSettings) 
     most = min(lengths.longest, plan.recipe.context_of(settings))
     if name in ("sft", "rft"):
         rows = work.sft_rows if name == "sft" else work.trees
-        tokens, width, longest, weight, masked = rows * lengths.row, lengths.row, float(most), 1.0, False
+        tokens, width, longest, weight = rows * lengths.row, lengths.row, float(most), 1.0
+        whole = masked = False
         units, counted = f"{rows:,.0f} solutions", lengths.solution / lengths.row
     else:
         tokens = work.arm_tokens(name, plan.layout)
         pairs = work.naive if name == "dpo" else work.pairs
         weight = pairs / work.trees if work.trees else 1.0
-        masked = plan.layout == "tree"
-        width = tokens / work.trees if masked and work.trees else lengths.row
+        whole, masked = plan.layout != "pairs", plan.layout == "tree"
+        width = tokens / work.trees if whole and work.trees else lengths.row
         stretch = most / lengths.row
-        longest = width * stretch if masked else 2.0 * most
+        longest = width * stretch if whole else 2.0 * most
         units = f"{pairs:,.0f} pairs in {work.trees:,.0f} trees"
-        counted = 1 - (work.trees * lengths.prompt / tokens if masked and tokens else lengths.prompt / lengths.row)
+        counted = 1 - (work.trees * lengths.prompt / tokens if whole and tokens else lengths.prompt / lengths.row)
         rows = work.trees
     at = micro_batch(settings, width, longest, weight, rows)
     held = _held(work, name) if name != "sft" else tokens
-    load = Load(at, longest if masked else most, counted, masked, held)
+    load = Load(at, longest if whole else most, counted, masked, held)
     flops = settings.epochs * tokens * training_flops(shape, settings, width, counted)
     memory = training_memory(shape, settings, load)
     threads = settings.threads

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from scdpo.solutions.rendering import TreeRow, apart
+from scdpo.training.packing import pack
 
 Reference = tuple[tuple[float, float], ...]
-Layout = Literal["tree", "pairs"]
+Layout = Literal["packed", "tree", "pairs"]
 Batch = dict[str, Any]
 
 
@@ -34,16 +35,17 @@ class Item:
 
 
 def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
-    """A micro-batch of preference pairs, each tree as one row (layout "tree") or each pair as two ("pairs").
+    """A micro-batch of preference pairs: all trees in one row (layout "packed"), each tree as one row ("tree"), or each pair as
+    two ("pairs").
 
-    The rows (see `place`) over tokens counted in some pair; then chosen_token, rejected_token: [m], indices into the n counted
-    tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen, reference_rejected: [pairs] in
-    nats; forks: [pairs]; names: the tree of each pair.
+    The rows (see `pack` and `place`) over tokens counted in some pair; then chosen_token, rejected_token: [m], indices into the
+    n counted tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen, reference_rejected:
+    [pairs] in nats; forks: [pairs]; names: the tree of each pair.
     """
     rows: list[TreeRow] = []
     sides: dict[str, list[list[tuple[int, int]]]] = {"chosen": [], "rejected": []}
     for item in items:
-        if layout == "tree":
+        if layout != "pairs":
             rows.append(item.row)
         for pair in item.row.pairs:
             ends = (item.row, pair.chosen), (item.row, pair.rejected)
@@ -56,7 +58,7 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
                 sides[side].append([(len(rows) - 1, index) for index in indices])
     counted = sorted({token for side in sides.values() for tokens in side for token in tokens})
     places = {token: index for index, token in enumerate(counted)}
-    batch = place(rows, counted)
+    batch: Batch = pack(rows, counted) if layout == "packed" else place(rows, counted)
     for side, pairs in sides.items():
         batch[f"{side}_token"] = torch.tensor([places[token] for tokens in pairs for token in tokens])
         batch[f"{side}_pair"] = torch.tensor([number for number, tokens in enumerate(pairs) for _ in tokens])

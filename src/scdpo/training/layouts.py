@@ -1,4 +1,5 @@
-"""Which layout a model can be trained with: found out on a tree before the training, by comparing numbers.
+"""Which layout a training takes: the one that its trees are fastest with, of those that the model is found to take.
+That is found out on some trees before the training, by comparing numbers.
 
 The truth is what the model says of each solution alone, by its own forward pass.
 """
@@ -6,6 +7,7 @@ The truth is what the model says of each solution alone, by its own forward pass
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from scdpo.errors import ModelError, first_line
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.adapters import without_dropout
+from scdpo.training.attention import PACKED, take_packed_rows
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
 from scdpo.training.log_probs import forward_log_probs
 from scdpo.training.placement import recover
@@ -22,6 +25,14 @@ from scdpo.training.placement import recover
 TOLERANCE = 1e-3
 # Of models that compute in bfloat16 (quantized ones may): they round by what else is in the batch.
 ROUGH_TOLERANCE = 0.5
+PACKED_FROM = 1024
+"""Tokens of the row that a token stands in on average, from which on packed trees are taken on a GPU. Below about that others
+measured FlexAttention slower than a dense mask, and above it faster (docs/gpu.md)."""
+NOTES = {
+    "packed": "this model takes no packed trees ({}); each tree is trained as a row of its own",
+    "tree": "this model takes no 4-D attention mask ({}); its pairs are trained as two rows each, which is slower",
+}
+"""What a user is told where a layout was tried and the next one is taken."""
 
 
 @torch.no_grad()
@@ -34,24 +45,60 @@ def check_log_probs(model: Any, row: TreeRow, is_rough: bool = False) -> None:
     _compare(model, lambda: computed(model, collate_trunks([Item(row)])), own_log_probs(model, row), is_rough)
 
 
-@torch.no_grad()
-def choose_layout(model: Any, row: TreeRow, wanted: Literal["auto", "tree", "pairs"]) -> tuple[Layout, str]:
-    """The layout to train with, and a note for the user where it is not the one that was to be expected.
+def preferred(rows: Sequence[TreeRow], device: str) -> tuple[Layout, ...]:
+    """The layouts that "auto" tries on a type of device, in this order: packed first on CUDA where trees are long."""
+    lengths = [len(row) for row in rows]
+    is_long = sum(length**2 for length in lengths) >= PACKED_FROM * sum(lengths)
+    return ("packed", "tree", "pairs") if device == "cuda" and is_long else ("tree", "pairs")
 
-    row: a tree to try it on; the longest, because a window of attention shows on nothing shorter. Raises ModelError where
-    the model cannot be trained at all, or not as wanted.
+
+@torch.no_grad()
+def choose_layout(model: Any, rows: Sequence[TreeRow], wanted: Literal["auto"] | Layout) -> tuple[Layout, str]:
+    """The layout to train with, and a note for the user where it is not the one that was to be expected. The model is left with
+    the attention that this layout needs.
+
+    rows: the trees. It is tried on the longest, because a window of attention shows on nothing shorter, and where trees share a
+    row on the shortest beside it. Raises ModelError where the model cannot be trained at all, or not as wanted.
     """
     without_dropout(model)
-    truth = torch.cat([own_log_probs(model, side) for pair in row.pairs for side in apart(row, pair)])
-    rounding = _compare(model, lambda: torch.cat([ends(model, [item], "pairs") for item in Item(row).by_pair()]), truth)
-    if wanted == "pairs":
-        return "pairs", ""
-    difference, flaw = _difference(model, lambda: ends(model, [Item(row)], "tree"), truth)
-    if difference <= max(TOLERANCE, 3 * rounding):
-        return "tree", ""
-    if wanted == "tree":
-        raise ModelError(f'this model cannot be trained on whole trees ({flaw}); set training.layout to "pairs" or "auto"')
-    return "pairs", f"this model takes no 4-D attention mask ({flaw}); its pairs are trained as two rows each, which is slower"
+    set_attention(model, "tree")
+    longest, shortest = (find(rows, key=lambda row: row.longest) for find in (max, min))
+    truth = solution_log_probs(model, [longest])
+    rounding = _compare(model, lambda: torch.cat([ends(model, [pair], "pairs") for pair in Item(longest).by_pair()]), truth)
+    note = ""
+    for layout in preferred(rows, model.device.type) if wanted == "auto" else (wanted,):
+        if layout == "pairs":
+            break
+        tried = [longest, shortest] if layout == "packed" else [longest]
+        known = truth if layout == "tree" else solution_log_probs(model, tried)
+        difference, flaw = _difference(model, partial(tree_log_probs, model, tried, layout), known)
+        if difference <= max(TOLERANCE, 3 * rounding):
+            return layout, note
+        set_attention(model, "tree")
+        if wanted == layout:
+            raise ModelError(f'this model cannot be trained with layout "{layout}" ({flaw}); set training.layout to "auto"')
+        note = NOTES[layout].format(flaw)
+    return "pairs", note
+
+
+def set_attention(model: Any, layout: Layout) -> None:
+    """Give a model the attention that a layout needs. Raises ValueError where it does not take it."""
+    if layout == "packed":
+        take_packed_rows(model)
+    elif model.config._attn_implementation == PACKED:
+        model.set_attn_implementation("sdpa")
+
+
+def tree_log_probs(model: Any, rows: Sequence[TreeRow], layout: Layout) -> Tensor:
+    """`ends` of whole trees, with the attention that their layout needs."""
+    set_attention(model, layout)
+    return ends(model, [Item(row) for row in rows], layout)
+
+
+def solution_log_probs(model: Any, rows: Sequence[TreeRow]) -> Tensor:
+    """The counted tokens' log-probs pair by pair, the chosen end's first, from each solution alone."""
+    sides = [side for row in rows for pair in row.pairs for side in apart(row, pair)]
+    return torch.cat([own_log_probs(model, side) for side in sides])
 
 
 def own_log_probs(model: Any, row: TreeRow) -> Tensor:

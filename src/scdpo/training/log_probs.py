@@ -16,12 +16,13 @@ from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from scdpo.training.output_layer import target_log_probs
+from scdpo.training.packing import block_mask
 
 CHUNK = 1024
 """How many counted tokens have their logits at once, where nothing else is asked for."""
 GRID = 64
 """Of the shapes of bfloat16 products on a processor."""
-MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask")
+MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask", "subtree_ends")
 
 
 def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) -> Tensor:
@@ -35,7 +36,7 @@ def token_log_probs(model: Any, batch: Mapping[str, Any], chunk: int = CHUNK) ->
     states = model.get_decoder()(
         input_ids=batch["input_ids"],
         position_ids=batch.get("position_ids"),
-        attention_mask=batch.get("attention_mask"),
+        attention_mask=block_mask(batch["subtree_ends"]) if "subtree_ends" in batch else batch.get("attention_mask"),
         use_cache=False,
     ).last_hidden_state
     found = predicted(model, states.flatten(0, 1)[batch["predictor"]], batch["target"], chunk)

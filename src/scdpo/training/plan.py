@@ -73,14 +73,21 @@ def fill(items: Sequence[Item], batch: int) -> list[list[Item]]:
 def split(items: Sequence[Item], token_budget: int, layout: Layout = "tree", processes: int = 1) -> Step:
     """Items of similar size together, each micro-batch within `token_budget` padded tokens (a larger item goes alone).
 
-    With the layout "pairs" every pair is cut off on its own, as two rows. Where `processes` share a step, the micro-batches are
+    With the layout "packed" items of any size stand together, each in the fullest micro-batch that has room for it. With
+    "pairs" every pair is cut off on its own, as two rows. Where `processes` share a step, the micro-batches are
     halved until each process has one, as far as there are items.
     """
     single = [pair for item in items for pair in item.by_pair()] if layout == "pairs" else list(items)
     parts: list[list[Item]] = []
+
+    def held(*part: Item) -> int:
+        sizes = [size(item, layout) for item in part]
+        return sum(sizes) if layout == "packed" else len(sizes) * sizes[0]
+
     for item in sorted(single, key=lambda item: size(item, layout), reverse=True):
-        if parts and (len(parts[-1]) + 1) * size(parts[-1][0], layout) <= token_budget:
-            parts[-1].append(item)
+        open_to_it = [part for part in (parts if layout == "packed" else parts[-1:]) if held(*part, item) <= token_budget]
+        if open_to_it:
+            max(open_to_it, key=lambda part: held(*part)).append(item)
         else:
             parts.append([item])
     while len(parts) < processes and (largest := max(parts, key=len))[1:]:
@@ -98,4 +105,4 @@ def own_places(count: int, processes: int, own: int) -> list[tuple[int, bool]]:
 
 def size(item: Item, layout: Layout) -> int:
     """The tokens that an item takes in a micro-batch."""
-    return len(item.row) if layout == "tree" else 2 * item.row.longest
+    return 2 * item.row.longest if layout == "pairs" else len(item.row)

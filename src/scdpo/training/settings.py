@@ -128,5 +128,6 @@ class PreferenceSettings(OptimizerSettings):
     beta: float = Field(0.1, gt=0)
     """The strength of the pull towards the reference model."""
     loss: LossSettings = LossSettings()
-    layout: Literal["auto", "tree", "pairs"] = "auto"
-    """tree: what solutions share is computed once; pairs: each pair as two rows; auto: tree where the model takes it."""
+    layout: Literal["auto", "packed", "tree", "pairs"] = "auto"
+    """tree: what solutions share is computed once; packed: the same, many trees a row, by FlexAttention (GPUs); pairs: each
+    pair as two rows; auto: packed on a GPU where trees are long, else tree, where the model takes it (docs/training.md)."""

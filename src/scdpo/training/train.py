@@ -23,7 +23,7 @@ from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import SolutionTree
 from scdpo.training.adapters import add_adapters, quantization
 from scdpo.training.collator import Item, Layout
-from scdpo.training.layouts import check_log_probs, choose_layout
+from scdpo.training.layouts import check_log_probs, choose_layout, set_attention
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
 from scdpo.training.placement import check_launch, place, precision_context, rounds
@@ -151,12 +151,13 @@ def with_reference(
         return model, [], "tree", facts
     key = "-".join(filter(None, (fingerprint(reference_folder), settings.precision, settings.lora.quantize)))
     place(model, "float32")  # numbers are compared
-    layout, note = choose_layout(model, max(rows, key=lambda row: row.longest), settings.layout)
+    layout, note = choose_layout(model, rows, settings.layout)
     if rounds(settings.precision):
         del model
         gc.collect()
         model = load(reference_folder)
     place(model, settings.precision)
+    set_attention(model, layout)
     with precision_context(settings.precision, launched().device.type):
         budget, chunk = settings.tokens_per_micro_batch, settings.logits_per_chunk
         values = cached_reference(cache, key, model, rows, budget, layout, chunk, report)
@@ -196,6 +197,7 @@ def train(
         raise ModelError(f"{training.name}: nothing to train on; {cure}")
     place(model, settings.precision)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
+    set_attention(model, layout)
     processes = launched()
     steps = plan_steps(
         items,
