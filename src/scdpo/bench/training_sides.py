@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from scdpo.precision import training_device
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.settings import PreferenceSettings
 
@@ -26,7 +27,8 @@ GB = 1e9
 class Job:
     """What a side is to train: steps of `trees` rows each, in their order.
 
-    pairs_a_forward: how many pairs TRL computes at once; 0 for our side, whose micro-batches the settings' token budget cuts.
+    model: a folder or hub name, or a shape's folder (bench/shapes). pairs_a_forward: how many pairs TRL computes at once; 0
+    for our side, whose micro-batches the settings' token budget cuts. liger: TRL with Liger's kernels.
     """
 
     model: str
@@ -34,6 +36,7 @@ class Job:
     trees: int
     settings: PreferenceSettings
     pairs_a_forward: int = 0
+    liger: bool = False
 
     @property
     def steps(self) -> list[tuple[TreeRow, ...]]:
@@ -42,7 +45,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
-    """One optimizer step: its seconds, its loss, and the process' peak memory so far over its start, in GB."""
+    """One optimizer step: its seconds, its loss, and the peak memory so far in GB: of a GPU all of it, of a process what it has
+    over its start."""
 
     seconds: float
     loss: float
@@ -61,10 +65,8 @@ def run_side(job: Job, line: Connection) -> None:
     warnings.simplefilter("ignore")
     if job.settings.threads:
         torch.set_num_threads(job.settings.threads)
-    from scdpo.training.model_files import load_model
-
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(job.model)
+        model = open_model(job)
         before = start_memory()
         trainer = (trl_trainer if job.pairs_a_forward else our_trainer)(job, model, Path(folder))
         watch_steps(trainer, before, line)
@@ -72,6 +74,16 @@ def run_side(job: Job, line: Connection) -> None:
             trainer.train()
         except EOFError:  # the bench has what it wants
             return
+
+
+def open_model(job: Job) -> Any:
+    """The job's model, with fresh adapters where its settings ask for them."""
+    from scdpo.bench.shapes import is_shape, model_of_shape
+    from scdpo.training.adapters import add_adapters
+    from scdpo.training.model_files import load_model
+
+    model = model_of_shape(job.model, training_device()) if is_shape(job.model) else load_model(job.model)
+    return add_adapters(model, job.settings.lora, job.model, seed=0) if job.settings.lora.rank else model
 
 
 def our_trainer(job: Job, model: Any, folder: Path) -> Any:
@@ -113,6 +125,9 @@ def trl_trainer(job: Job, model: Any, folder: Path) -> Any:
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             return SequentialSampler(pairs)
 
+    if job.settings.lora.rank and job.settings.precision == "bfloat16":
+        for weight in model.parameters():  # frozen ones in bfloat16, as its users load them
+            weight.data = weight.data if weight.requires_grad else weight.data.bfloat16()
     pairs = trl_records(job.rows)
     common = arguments(job, model, folder).to_dict()
     known = {name: value for name, value in common.items() if name in DPOConfig.__dataclass_fields__}
@@ -126,6 +141,7 @@ def trl_trainer(job: Job, model: Any, folder: Path) -> Any:
             "precompute_ref_log_probs": True,
             "precompute_ref_batch_size": job.pairs_a_forward,
             "gradient_checkpointing": job.settings.activation_checkpointing,
+            "use_liger_kernel": job.liger,
         }
     )
     trainer = OnIds(
@@ -178,6 +194,7 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
             self.wait()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            wait_for_device()
             seconds = time.perf_counter() - self.began
             line.send(StepFigures(seconds, sum(losses), peak_memory() - memory_before))
             losses.clear()
@@ -191,14 +208,23 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
     trainer.add_callback(Watch())
 
 
+def wait_for_device() -> None:
+    """Wait until a GPU has done what it was told: its work runs behind the host's."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def start_memory() -> float:
-    """This process' memory now, in GB; the peak is counted from here on where the system allows it (Linux)."""
+    """This process' memory now, in GB; the peak is counted from here on where the system allows it (Linux). 0 on a GPU, where
+    the weights count, too."""
     import psutil
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated() / GB
+        return 0.0
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return psutil.Process().memory_info().rss / GB

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scdpo.errors import ModelError, ProblemError
 from scdpo.problems.problem import Problem
@@ -53,6 +54,46 @@ def paper_rows(
 
 
 RIGHT, WRONG = Verdict("correct"), Verdict("wrong")
+
+
+@dataclass(frozen=True, slots=True)
+class TreeShape:
+    """Lengths of made trees: tokens of a prompt, steps of a trunk, tokens of a step, step-controlled branches beside the naive
+    one. Each is a mean: what is drawn lies between half of it and one and a half."""
+
+    prompt: int
+    steps: int
+    step: int
+    step_controlled: int
+
+
+PAPER_SHAPE = TreeShape(prompt=85, steps=5, step=26, step_controlled=2)
+"""Questions and solutions of GSM8K."""
+LONG_SHAPE = TreeShape(prompt=200, steps=20, step=70, step_controlled=2)
+"""Trees of about four thousand tokens."""
+
+
+def shaped_rows(shape: TreeShape, count: int, vocabulary: int, seed: int = 0) -> list[TreeRow]:
+    """`count` trees of random tokens below `vocabulary`, as rows, the same for the same seed: for models that say nothing."""
+    draw = random.Random(f"shaped:{seed}")
+
+    def around(mean: int) -> int:
+        return draw.randint(max(1, mean // 2), max(1, mean + mean // 2))
+
+    def ids(mean: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(vocabulary) for _ in range(around(mean)))
+
+    def steps(number: int) -> tuple[Step, ...]:
+        return tuple(Step("", ids(shape.step)) for _ in range(number))
+
+    rows = []
+    for number in range(count):
+        trunk = steps(max(2, around(shape.steps)))
+        forks = [0, *(draw.randrange(1, len(trunk)) for _ in range(shape.step_controlled))]
+        branches = tuple(Branch(fork, steps(len(trunk) - fork), WRONG) for fork in forks)
+        tree = SolutionTree(f"tree {number}", Solution(trunk, RIGHT), branches)
+        rows.append(render(tree, ids(shape.prompt), end_id=vocabulary - 1))
+    return rows
 
 
 def _read(codec: Codec, problem: Problem) -> tuple[Step, ...]:
