@@ -139,3 +139,19 @@ def test_deepspeed(name, launched):
     assert plugin.gradient_accumulation_steps == plugin.deepspeed_config["gradient_accumulation_steps"] == 1
     plugin.set_mixed_precision("no")
     assert not any(plugin.deepspeed_config[kind]["enabled"] for kind in ("fp16", "bf16"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deepspeed_takes_them(name, launched):
+    """DeepSpeed's own reading of what accelerate makes of the file, filled in as the trainer does it."""
+    runtime = pytest.importorskip("deepspeed.runtime.config", reason="DeepSpeed is not installed")
+    launched(SETTINGS / f"{name}.yaml")
+    plugin = DeepSpeedPlugin()
+    plugin.set_mixed_precision("bf16")
+    filled = {"train_micro_batch_size_per_gpu": 1, "train_batch_size": 1, "gradient_clipping": 1.0}
+    plugin.deepspeed_config_process(must_match=False, **filled)
+    read = runtime.DeepSpeedConfig(plugin.deepspeed_config)
+    assert read.zero_optimization_stage == STAGES[name]
+    assert read.zero_config.gather_16bit_weights_on_model_save is (STAGES[name] == 3)
+    assert not any(part and part.device != "none" for part in (read.zero_config.offload_param, read.zero_config.offload_optimizer))
+    assert read.bfloat16_config.enabled
