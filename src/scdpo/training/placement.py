@@ -43,8 +43,12 @@ def _is_set(name: str) -> bool:
 
 def check_launch(settings: OptimizerSettings) -> None:
     """Refuse, before a model is loaded, what sharded weights cannot do. Raises ModelError."""
+    from accelerate.utils import DistributedType
+
     if not shards():
         return
+    if launched().distributed_type == DistributedType.MULTI_CPU:
+        raise ModelError("the launch is set to FSDP, which accelerate has for GPUs only, and there is none; launch with cpu.yaml")
     if settings.optimizer == "muon":
         raise ModelError('optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
     if settings.lora.quantize:
