@@ -48,7 +48,7 @@ def check_launch(settings: OptimizerSettings) -> None:
     if not shards():
         return
     if launched().distributed_type == DistributedType.MULTI_CPU:
-        raise ModelError("the launch is set to FSDP, which accelerate has for GPUs only, and there is none; launch with cpu.yaml")
+        raise ModelError("the launch is set to FSDP, which accelerate has for GPUs, and there is none; launch with cpu.yaml")
     if settings.optimizer == "muon":
         raise ModelError('optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
     if settings.lora.quantize:
