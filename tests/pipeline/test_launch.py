@@ -21,10 +21,15 @@ SETTINGS = resources.files("scdpo.pipeline") / "recipes" / "accelerate"
 
 
 def launched(
-    *words: str, settings: str = "cpu.yaml", module: str = "scdpo", variables: dict[str, str] | None = None
+    *words: str,
+    settings: str = "cpu.yaml",
+    module: str = "scdpo",
+    variables: dict[str, str] | None = None,
+    processes: int = 2,
 ) -> subprocess.CompletedProcess:
-    """`accelerate launch` of two processes with shipped settings."""
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(SETTINGS / settings), "--num_processes", "2"]
+    """`accelerate launch` of two processes, or as many as asked for, with shipped settings."""
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(SETTINGS / settings)]
+    launcher += ["--num_processes", str(processes)]
     return subprocess.run(
         [sys.executable, *launcher, "--main_process_port", "0", "-m", module, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | (variables or {}),
@@ -117,6 +122,19 @@ def test_sharded_processes_give_the_updates_of_one(fields, ready):
     assert_same_trainings(one, two)
 
 
+@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
+def test_one_launched_process_gives_the_updates_of_a_plain_one(fields, ready):
+    """FSDP with the shipped settings on one GPU: sharded over itself."""
+    fields = fields | {"run.arms": '["scdpo"]'}
+    one, two = ready("one", **fields), ready("two", **fields)
+    assert main(["train", str(one.path), "--workers", "1"]) == 0
+    done = launched("train", str(two.path), settings="fsdp.yaml", module="tests.pipeline.pretended_gpus", processes=1)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shares = re.findall(r"weights here: ([0-9.]+)", done.stdout)
+    assert shares and set(shares) == {"1.00"}
+    assert_same_trainings(one, two)
+
+
 def test_a_sharded_pass_that_fails_leaves_the_model_to_the_next(ready):
     """A model that fails on a tree in the midst of its layers, some weights of them gathered, is then trained on pairs."""
     fields = FULL | {"run.arms": '["scdpo"]'}
@@ -127,6 +145,12 @@ def test_a_sharded_pass_that_fails_leaves_the_model_to_the_next(ready):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "RuntimeError: branches are not for this model" in done.stdout
     assert_same_trainings(one, two)
+
+
+def test_sharding_without_a_gpu_is_refused(ready):
+    done = launched("train", str(ready("run", **FULL).path), settings="fsdp.yaml", processes=1)
+    assert done.returncode != 0
+    assert "launch with cpu.yaml" in done.stderr and "AttributeError" not in done.stderr
 
 
 def test_a_given_model_is_saved_once(finished, small_options, tmp_path):

@@ -55,6 +55,26 @@ def test_states_by_hand_and_sharded():
     assert shared.activations == alone.activations
 
 
+def test_frozen_weights_are_held_rounded():
+    """LoRA in bfloat16: 2 bytes for what layers multiply by (Mistral's output layer too), 4 for the embedding and norms, no
+    copies; the check before it has all in float32, and what that takes beyond the training counts. Elsewhere as ever."""
+    lora = LoraSettings(rank=16)
+    load = Load(100, 50, 0.5, False)
+    rounded, plain, whole, sharded = (
+        training_memory(MISTRAL, OptimizerSettings(lora=used, precision=precision), load, processes, gpu=True)
+        for used, precision, processes in (
+            (lora, "bfloat16", 1), (lora, "float32", 1), (LoraSettings(), "bfloat16", 1), (lora, "bfloat16", 8),
+        )
+    )  # fmt: skip
+    products, adapters = MISTRAL.layer_products + MISTRAL.embedding, MISTRAL.adapters(16, lora.targets)
+    assert plain.weights == 4 * (MISTRAL.parameters + adapters)
+    assert rounded.weights == plain.weights - 2 * products
+    assert (rounded.casts, whole.casts) == (0, 2 * MISTRAL.layer_products)
+    assert rounded.total > plain.weights > rounded.total - rounded.checking
+    assert (whole.weights, whole.checking) == (4 * MISTRAL.parameters, 0)
+    assert (sharded.weights, sharded.checking) == (plain.weights / 8, 0)
+
+
 def test_counts_are_those_of_sampling():
     """The closed forms against as many problems drawn at random: naive sampling until both or K, forking until wrong."""
     draw, chances, most, attempts = random.Random(1), Chances(0.6, 2.0), 6, 8

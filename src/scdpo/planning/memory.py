@@ -5,7 +5,7 @@ Activations are those that autograd saves in a decoder layer (tests/planning com
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from scdpo.engines.settings import EngineSettings
 from scdpo.planning.shape import ModelShape
@@ -37,7 +37,8 @@ class Memory:
     """Bytes of one process at its peak.
 
     casts: bfloat16 copies of weights under autocast; activations: with the 4-D mask; logits: with what normalises them;
-    passing: buffers of gradients and updates that come and go; cache: keys and values, and the state of rows.
+    passing: buffers of gradients and updates that come and go; cache: keys and values, and the state of rows; checking: what
+    the check of log-probs takes beyond all else, where weights are float32 in it and rounded afterwards.
     """
 
     base: float
@@ -49,6 +50,7 @@ class Memory:
     logits: float = 0.0
     passing: float = 0.0
     cache: float = 0.0
+    checking: float = 0.0
     heap: float = 0.0
     """What a processor's heap and matrix library keep beside live tensors."""
 
@@ -75,14 +77,22 @@ def trainable(shape: ModelShape, settings: OptimizerSettings) -> int:
     return shape.adapters(lora.rank, lora.targets) if lora.rank else shape.parameters
 
 
-def weight_bytes(shape: ModelShape, settings: OptimizerSettings) -> float:
-    """Of the weights as a training holds them: float32, or quantized where frozen, with adapters."""
+def holds_rounded(settings: OptimizerSettings, processes: int = 1) -> bool:
+    """Whether frozen weights that are multiplied are held in bfloat16 (scdpo.training.adapters.round_frozen)."""
+    lora = settings.lora
+    return settings.precision == "bfloat16" and lora.rank > 0 and not lora.quantize and processes == 1
+
+
+def weight_bytes(shape: ModelShape, settings: OptimizerSettings, processes: int = 1) -> float:
+    """Of the weights as a training of so many processes holds them, together: float32, or rounded or quantized where frozen,
+    with adapters."""
     adapters = trainable(shape, settings) * FLOAT if settings.lora.rank else 0
-    if not settings.lora.quantize:
-        return shape.parameters * FLOAT + adapters
-    return (
-        shape.layer_products * QUANTIZED[settings.lora.quantize] + (shape.parameters - shape.layer_products) * FLOAT + adapters
-    )
+    smaller, size = 0, 0.0
+    if holds_rounded(settings, processes):
+        smaller, size = shape.layer_products + (0 if shape.tied else shape.embedding), HALF
+    elif settings.lora.quantize:
+        smaller, size = shape.layer_products, QUANTIZED[settings.lora.quantize]
+    return smaller * size + (shape.parameters - smaller) * FLOAT + adapters
 
 
 def state_bytes(shape: ModelShape, settings: OptimizerSettings) -> float:
@@ -121,6 +131,8 @@ def training_memory(
     casts = 0.0 if not half else shape.layers * layer_cast if processes == 1 else 0.0
     if settings.lora.quantize:
         casts = 2 * layer_cast
+    if holds_rounded(settings, processes):
+        casts = 0.0
     if settings.activation_checkpointing:
         activations = shape.layers * shape.width * FLOAT * load.tokens + layer
         casts = casts if not settings.lora.rank else min(casts, 2 * layer_cast)
@@ -129,9 +141,9 @@ def training_memory(
     logits = counted * shape.vocabulary * (FLOAT + HALF * half)
     largest = 0 if settings.lora.rank else shape.embedding
     passing = (2 * FLOAT + HALF * half) * largest
-    return Memory(
+    memory = Memory(
         base=BASE_GPU if gpu else BASE + TRAINER + load.records * RECORD,
-        weights=weight_bytes(shape, settings) / processes,
+        weights=weight_bytes(shape, settings, processes) / processes,
         gradients=own * FLOAT / processes,
         states=state_bytes(shape, settings) / processes,
         casts=casts + (gathered(shape, half) if processes > 1 else 0.0),
@@ -140,6 +152,16 @@ def training_memory(
         passing=passing,
         heap=KEPT * (casts + activations + logits + passing) if half and not gpu else 0.0,
     )
+    return checked_before(memory, shape, settings, load) if holds_rounded(settings, processes) else memory
+
+
+def checked_before(memory: Memory, shape: ModelShape, settings: OptimizerSettings, load: Load) -> Memory:
+    """What follows a check of the longest row in float32, whose weights are rounded only then."""
+    weights = (shape.parameters + trainable(shape, settings)) * FLOAT
+    activations = layer_activations(shape, False, load.masked, load.width) * load.width
+    logits = load.width * shape.vocabulary * FLOAT
+    check = Memory(base=memory.base, weights=weights, activations=activations, logits=logits)
+    return replace(memory, checking=max(0.0, check.total - memory.total))
 
 
 def gathered(shape: ModelShape, half: bool) -> float:
@@ -154,14 +176,16 @@ def reference_memory(
     """The pass for reference log-probs, which keeps nothing for a backward pass; sharded like the training."""
     half = settings.precision == "bfloat16"
     counted = min(load.counted * load.tokens, settings.logits_per_chunk)
-    casts = shape.layer_products * HALF if half and not settings.lora.quantize else 0.0
-    return Memory(
+    is_rounded = holds_rounded(settings, processes)
+    casts = shape.layer_products * HALF if half and not settings.lora.quantize and not is_rounded else 0.0
+    memory = Memory(
         base=BASE_GPU if gpu else BASE + load.records * RECORD,
-        weights=weight_bytes(shape, settings) / processes,
+        weights=weight_bytes(shape, settings, processes) / processes,
         casts=gathered(shape, half) if processes > 1 else casts,
         activations=layer_activations(shape, half, load.masked, load.width) * load.tokens,
         logits=counted * shape.vocabulary * (FLOAT + HALF * half),
     )
+    return checked_before(memory, shape, settings, load) if is_rounded else memory
 
 
 def sampling_memory(

@@ -41,7 +41,7 @@ def shown(
 
 
 def model_lines(plan: Plan) -> str:
-    shape, sft, training = plan.shape, plan.recipe.sft, plan.recipe.training
+    shape, sft, training = plan.shape, plan.here.sft, plan.here.training
     lines = [
         f"{shape.kind}, {plan.place}: {shape.parameters:,} parameters ({shape.layers} layers, width {shape.width}, vocabulary "
         f"{shape.vocabulary:,}); {gib(4 * shape.parameters)} GiB in float32, {gib(2 * shape.parameters)} in bfloat16."
@@ -85,7 +85,7 @@ def memory_table(plan: Plan, room: float, cores: int) -> str:
     rows = []
     for stage in plan.stages:
         m = stage.memory
-        rest = m.base + m.casts + m.passing + m.heap
+        rest = m.base + m.casts + m.passing + m.checking + m.heap
         each = (m.weights, m.gradients + m.states, m.activations, m.logits, m.cache, rest, m.total)
         fits = "" if stage.machine_memory <= room else " (too much)"
         rows.append((stage.name, *map(gib, each), str(stage.at_once), gib(stage.machine_memory) + fits))

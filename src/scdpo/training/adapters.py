@@ -1,4 +1,5 @@
-"""LoRA and QLoRA adapters by PEFT: put on a model, found in a folder, and merged into the weights again."""
+"""LoRA and QLoRA adapters by PEFT: put on a model, trained beside its frozen weights, found in a folder, and merged into the
+weights again."""
 
 from __future__ import annotations
 
@@ -66,6 +67,29 @@ def add_adapters(model: Any, settings: LoraSettings, base: str | Path, seed: int
             raise ModelError(f"no adapters for these targets: {first_line(error)}; set lora.targets") from error
     adapted.peft_config["default"].base_model_name_or_path = str(base)
     return adapted
+
+
+def round_frozen(model: Any) -> None:
+    """Hold in bfloat16, in place, the frozen weights that only linear layers multiply by, of a model with adapters.
+
+    Autocast would round them to the same values for each product, and keep every copy for the backward pass. An embedding stays
+    as it is, also where it is the output layer too: its values are taken unrounded. So does an output layer that has adapters,
+    because PEFT saves it with them.
+    """
+    import torch
+    from torch.nn import Linear
+
+    if not hasattr(model, "peft_config"):
+        return
+    linear = [module for module in model.modules() if type(module) is Linear]
+    others = [module for module in model.modules() if type(module) is not Linear]
+    kept = {weight for module in others for weight in module.parameters(recurse=False)}
+    output = model.get_output_embeddings()
+    if type(output) is not Linear:
+        kept.update(output.parameters())
+    for weight in (weight for module in linear for weight in module.parameters(recurse=False)):
+        if not weight.requires_grad and weight not in kept:
+            weight.data = weight.data.to(torch.bfloat16)
 
 
 def without_dropout(model: Any) -> None:

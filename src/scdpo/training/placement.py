@@ -14,6 +14,7 @@ import torch
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 
 from scdpo.errors import ModelError
+from scdpo.training.adapters import round_frozen
 from scdpo.training.processes import launched
 from scdpo.training.settings import OptimizerSettings
 
@@ -42,8 +43,12 @@ def _is_set(name: str) -> bool:
 
 def check_launch(settings: OptimizerSettings) -> None:
     """Refuse, before a model is loaded, what sharded weights cannot do. Raises ModelError."""
+    from accelerate.utils import DistributedType
+
     if not shards():
         return
+    if launched().distributed_type == DistributedType.MULTI_CPU:
+        raise ModelError("the launch is set to FSDP, which accelerate has for GPUs, and there is none; launch with cpu.yaml")
     if settings.optimizer == "muon":
         raise ModelError('optimizer = "muon" updates whole matrices, and FSDP shards them; set it to "adamw"')
     if settings.lora.quantize:
@@ -58,9 +63,13 @@ def place(model: Any, precision: str) -> None:
 
     With FSDP they are sharded here, before anything is computed and as accelerate would do it for the training, which then
     finds it done. So no device ever holds a whole model, in the pass for reference log-probs neither. Raises ModelError.
+
+    precision: what is computed in from now on; for "bfloat16" the frozen weights beside adapters are rounded here, once.
     """
     if not shards():
         if not getattr(model, "is_quantized", False):
+            if precision == "bfloat16":
+                round_frozen(model)
             model.to(launched().device)
     elif isinstance(model, FSDPModule):
         share_out(model)

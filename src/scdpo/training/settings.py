@@ -106,7 +106,7 @@ class OptimizerSettings(Settings):
     logits_per_chunk: int = Field(1024, ge=1)
     """Counted tokens whose logits are held at once; what exceeds them is computed again in the backward pass."""
     precision: Precision = "auto"
-    """bfloat16: matrix products in bfloat16; weights, sums and updates in float32. auto: that, where the device has it."""
+    """bfloat16: products in bfloat16; trained weights, sums and updates in float32. auto: that, where the device has it."""
     activation_checkpointing: bool = False
     """Keep only each layer's input and compute the rest again in the backward pass: less memory, about a third more time."""
     lora: LoraSettings = LoraSettings()

@@ -90,8 +90,9 @@ def train_sft(
     dropped |= {"not readable": unspelled} if unspelled else {}
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
-        place(model, settings.precision)
-        check_log_probs(model, max(rows, key=len), rounds(settings.precision))
+        is_rough = rounds(settings.precision)
+        place(model, settings.precision if is_rough else "float32")  # numbers are compared
+        check_log_probs(model, max(rows, key=len), is_rough)
     return train(model, [Item(row) for row in rows], SftObjective(), codec, settings, training, facts, report)
 
 
