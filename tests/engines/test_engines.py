@@ -178,7 +178,7 @@ def test_going_on_behind_what_was_given(tiny_model, given):
     kept = TransformersEngine(tiny_model, rows=4, stop_ids={STEP_END}, **options)
     together = run_all((turns(kept, ids, 10 * n, given) for n, ids in enumerate(prompts(15))), kept, 9)
     plain = TransformersEngine(tiny_model, rows=1, stop_ids={STEP_END}, **options)
-    plain._park = lambda row: None
+    plain._park = lambda row, ids: None
     apart = [run_all([turns(plain, ids, 10 * n, given)], plain, 1)[0] for n, ids in enumerate(prompts(15))]
     assert [[c.ids for c in found] for found in together] == [[c.ids for c in found] for found in apart]
     assert [[c.temperatures for c in found] for found in together] == [[c.temperatures for c in found] for found in apart]

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from scdpo.engines import processors
+from scdpo.engines import attention
+from scdpo.engines.attention import GROUPED
 from scdpo.engines.interface import Generate
-from scdpo.engines.processors import GROUPED, MOST_TOKENS, SlicedLinear, for_processor, slices_of
+from scdpo.engines.processors import MOST_TOKENS, SlicedLinear, for_processor, slices_of
 from scdpo.engines.transformers_engine import TransformersEngine
 from tests.conftest import GREEDY
 from tests.engines.test_engines import run
@@ -117,7 +118,7 @@ def test_grouped_attention_is_attention_over_repeated_keys(dtype, rounding):
     query, key, value = (torch.randn(3, heads, tokens, 16, dtype=dtype) for heads, tokens in ((6, 2), (2, 9), (2, 9)))
     mask = torch.rand(3, 1, 2, 9) < 0.5
     mask[..., 0] = True
-    found, _ = processors.grouped_attention(nn.Module(), query, key, value, mask, scaling=0.3)
+    found, _ = attention.grouped_attention(nn.Module(), query, key, value, mask, scaling=0.3)
     scores = query.double() @ key.double().repeat_interleave(3, 1).transpose(2, 3) * 0.3
     exact = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ value.double().repeat_interleave(3, 1)
     torch.testing.assert_close(found.double(), exact.transpose(1, 2), atol=rounding, rtol=rounding)
@@ -126,7 +127,7 @@ def test_grouped_attention_is_attention_over_repeated_keys(dtype, rounding):
 @pytest.mark.parametrize("odd", [{"softcap": 30.0}, {"position_bias": torch.zeros(1, 1, 1, 1)}])
 def test_what_attention_is_not_ours_is_left_to_transformers(odd, monkeypatch):
     """A capped score or a bias by position must not be passed over in silence."""
-    monkeypatch.setattr(processors, "sdpa_attention_forward", lambda *args, **options: (options, None))
+    monkeypatch.setattr(attention, "sdpa_attention_forward", lambda *args, **options: (options, None))
     held = torch.zeros(1, 1, 1, 8)
-    options, _ = processors.grouped_attention(nn.Module(), held, held, held, torch.ones(1, 1, 1, 1, dtype=torch.bool), **odd)
+    options, _ = attention.grouped_attention(nn.Module(), held, held, held, torch.ones(1, 1, 1, 1, dtype=torch.bool), **odd)
     assert options.keys() == odd.keys()
