@@ -1,6 +1,7 @@
 """Attention of our own inside a model of transformers: grouped query heads read their keys and values where they lie.
 
-Knows no requests and no cache. transformers copies keys for every query head where a mask is given, in some of its versions in each step too.
+Knows no requests and no cache. Where there is a mask, transformers copies the keys for every query head; some versions of it
+do so in each step too.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def grouped_attention(
 def folded_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """transformers' attention where each row has one token: the query heads of a group stand in the place of tokens, so that any
-    kernel of torch's sdpa reads its keys once. With more tokens it is transformers' own.
+    """transformers' attention where each row has one token: the query heads of a group stand in the place of tokens, so that
+    any kernel of torch's sdpa reads its keys once. With more tokens it is transformers' own.
 
     query: [rows, heads, 1, size]; key, value: [rows, groups, width, size]; attention_mask: [rows, 1, 1, width].
     Returns [rows, 1, heads, size].

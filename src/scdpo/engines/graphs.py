@@ -13,7 +13,7 @@ import torch
 
 Step = Callable[[], object]
 WORTH_CAPTURING = 4
-"""Times that a step must come before it is captured: a capture costs about as much as three steps, and many shapes come once."""
+"""Times that a step must come before it is captured: a capture costs as much as some steps do, and many shapes come once."""
 
 
 class Graphs:
@@ -68,6 +68,7 @@ class CudaCapture:
                 with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):
                     step()
             except RuntimeError as error:
-                raise CaptureFailed(str(error).strip().split("\n")[0]) from error
+                cause = error.__context__ or error  # the end of a broken capture is an error too
+                raise CaptureFailed(str(cause).strip().split("\n")[0]) from error
         outer.wait_stream(self.stream)
         return graph.replay

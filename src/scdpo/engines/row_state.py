@@ -1,7 +1,7 @@
 """The rows in flight: their tokens, ramps and lengths on the device, and on the host what is decided by.
 
-A decoding step reads and writes the device's side alone, in place, at addresses that stay. The host's side is made level with it
-by one `look`, however many steps lie between. Knows no model, no keys and values, and not who waits for a row.
+A decoding step reads and writes the device's side alone, in place, at addresses that stay. One `look` brings the host's side
+up to it, however many steps lie between. Knows no model, no keys and values, and not who waits for a row.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class RowState:
         return moved
 
     def has_read(self, rows: Sequence[int], chosen: Tensor, counts: Tensor, known_counts: np.ndarray) -> None:
-        """Some tokens more of the prompts of `rows` (`chosen` on the device) are computed: `counts`, `known_counts` on the host."""
+        """So many tokens more of the prompts of some rows are computed; both as the device and as the host has them."""
         self.lengths[chosen] += counts
         self.known_lengths[rows] += known_counts
 
@@ -185,7 +185,7 @@ class RowState:
         self.alive[rows] = alive & ~(asks & ~given) & (self.lengths[rows] < self.limits[rows])
 
     def look(self, count: int) -> Look:
-        """Wait for what the device has to do, in one transfer: the lengths of the first `count` rows and what has ended there."""
+        """Wait for what the device has to do; one transfer tells how long the first `count` rows are and what has ended."""
         lengths = self.lengths[:count]
         last = self.ids[:count].gather(1, lengths[:, None] - 1)[:, 0]
         known, found = torch.stack((lengths, last)).cpu().numpy()

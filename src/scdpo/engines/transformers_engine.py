@@ -41,10 +41,10 @@ PASS_TOKENS = 8192
 GRID = 16
 """Of the widths of passes in bfloat16 on a processor: oneDNN compiles a kernel for every shape and keeps a thousand of them."""
 BURST = 8
-"""Tokens between two looks of the host where it must wait for the device: a row that ended stands still for four tokens then, and
-what a look costs is shared by eight. A processor waits for nothing, and looks at each token."""
+"""Tokens between two looks of the host where it must wait for the device: what a look costs is shared by eight, and a row that
+ended stands still for four of them on average. A processor waits for nothing, and looks at each token."""
 STEP_GRID = 128
-"""Of the places that a step looks back on, off the processor: few shapes, each captured once; and masks that lie as kernels want
+"""Of the places that a step looks back on, off the processor: so there are few shapes to capture, and masks lie as kernels want
 them."""
 
 
@@ -118,7 +118,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def advance(self) -> list[tuple[int, Completion]]:
-        """Give free rows to those who wait, compute prompts where that is worth a pass, and decode a burst in every row."""
+        """Give free rows to those who wait, compute prompts where that is worth a pass, and decode a burst of tokens."""
         self._close_gaps()
         self._fill_rows()
         if not self.active:
@@ -169,7 +169,7 @@ class TransformersEngine:
         return min(self.capacity, longest + (-longest % STEP_GRID if self.has_few_shapes else 0))
 
     def _step(self, shape: StepShape) -> None:
-        """Decode one token in each of the first rows: the same calls for the same shape, in place, with no look from the host."""
+        """Decode one token in each of the first rows: the same calls for the same shape, in place, with no look of the host."""
         places = self.state.lengths[: shape.rows] - 1
         if self.can_freeze:
             places = places.clamp(0, shape.width - 1)  # of rows that hold nothing
