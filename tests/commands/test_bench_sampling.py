@@ -9,6 +9,7 @@ import torch
 from scdpo.bench.growth import Cost, Setting, own_memory, picture, settings_of
 from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching
 from scdpo.cli import main
+from scdpo.commands.bench_sampling import device_name
 from scdpo.engines.interface import Generate
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.training.model_files import load_model, save_model
@@ -80,7 +81,9 @@ def test_the_command(story_model, tmp_path, capsys):
     assert fork["generate"]["batch"] in (2, 4) and fork["call_per_step"]["batch"] == fork["generate"]["batch"]
     assert all(side["requests"] >= 1 and side["tokens"] > 0 for side in fork.values())
     assert 0 < figures["share_of_bound"]["fork"] < 1
-    assert "one call a step" in capsys.readouterr().out
+    assert figures["device"] == device_name()
+    out = capsys.readouterr().out
+    assert "one call a step" in out and f"float32 on {device_name()}" in out
 
 
 @pytest.mark.parametrize(

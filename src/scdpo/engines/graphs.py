@@ -61,14 +61,17 @@ class CudaCapture:
         """Run `step`, capture it, and return its replay. Raises CaptureFailed behind the run."""
         outer = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(outer)
-        with torch.cuda.stream(self.stream):  # a capture that fails does not give the stream back by itself
+        with torch.cuda.stream(self.stream):  # what libraries set up at a first call must not be captured
             step()
-            graph = torch.cuda.CUDAGraph()
-            try:
-                with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):
-                    step()
-            except RuntimeError as error:
-                cause = error.__context__ or error  # the end of a broken capture is an error too
-                raise CaptureFailed(str(cause).strip().split("\n")[0]) from error
         outer.wait_stream(self.stream)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with (
+                torch.cuda.stream(self.stream),  # a capture that fails does not give the stream back by itself
+                torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"),
+            ):
+                step()
+        except RuntimeError as error:
+            cause = error.__context__ or error  # the end of a broken capture is an error too
+            raise CaptureFailed(str(cause).strip().split("\n")[0]) from error
         return graph.replay
