@@ -23,12 +23,13 @@ from tests.engines.test_graphs import Recorder
 
 CAPACITY = 64
 SHARED = tuple(range(20, 40))
+STEP_ENDS = {STEP_END, *range(40, 60)}
 RAMPS = (GREEDY, PAPER, TemperatureRamp.constant(1.0), TemperatureRamp(0.0, 0.4, 1.2))
 STOPS = (None, lambda own: len(own) % 2 == 0, lambda own: False, lambda own: True)
 
 
 def make_engine(model, burst: int, **options) -> TransformersEngine:
-    return TransformersEngine(model, {END}, {STEP_END}, **{"rows": 4, "capacity": CAPACITY, "burst": burst, **options})
+    return TransformersEngine(model, {END}, STEP_ENDS, **{"rows": 4, "capacity": CAPACITY, "burst": burst, **options})
 
 
 def as_elsewhere(model, recorder: Recorder, burst: int = BURST, **options) -> TransformersEngine:
@@ -93,9 +94,9 @@ def check_equal(found, expected) -> None:
 @pytest.fixture
 def engines(ending_model, few_widths):
     """One that looks at each token, and others; kept over many examples, so that each finds what others left behind."""
-    others = [make_engine(ending_model, burst, stop_ids={STEP_END, 9}) for burst in (2, 3, 8)]
-    first = make_engine(ending_model, 1, stop_ids={STEP_END, 9})
-    return first, [*others, as_elsewhere(ending_model, Recorder(), 8, stop_ids={STEP_END, 9})]
+    stop_ids = {STEP_END, *range(9, 40)}
+    one, *others = (make_engine(ending_model, burst, stop_ids=stop_ids) for burst in (1, 2, 3, 8))
+    return one, [*others, as_elsewhere(ending_model, Recorder(), stop_ids=stop_ids)]
 
 
 FULL = Generate(tuple(range(7, 67)), PAPER, 4, 1)  # to the last place of a row
@@ -126,6 +127,43 @@ def test_parked_requests_go_on_behind_a_burst(ending_model, burst, given_ids):
     assert any(len(completions) == 3 for completions in expected)
     for one, other in zip(found, expected, strict=True):
         check_equal(one, other)
+
+
+@pytest.mark.parametrize("tight", [True, False])
+def test_keys_are_taken_over_from_who_takes_them_over(tiny_model, tight):
+    """Admitted together: the second takes the shared beginning from the row at work, the third takes it from the second."""
+    stem = SHARED + tuple(range(41, 50))
+    asked = [Generate((*SHARED, 7), PAPER, 30, 1), Generate((*stem, 8), PAPER, 9, 2), Generate((*stem, 9, 10), PAPER, 9, 3)]
+    engine = make_engine(tiny_model, 1)
+    engine.store.tight = tight
+    expected = [run(make_engine(tiny_model, 1), [request])[0] for request in asked]
+    engine.submit(0, asked[0])
+    done = dict(engine.advance())
+    for ticket in (1, 2):
+        engine.submit(ticket, asked[ticket])
+    moves, move = [], engine.store.move
+    engine.store.move = lambda wanted: (moves.append(wanted), move(wanted))
+    while len(done) < 3:
+        done |= dict(engine.advance())
+    assert {1: (0, 20), 2: (0, 20)} in moves
+    check_equal([done[ticket] for ticket in range(3)], expected)
+
+
+@pytest.mark.parametrize("burst", [1, 8])
+def test_a_row_that_is_kept_may_move(tiny_model, burst):
+    """Two rows end together: the first is done, and the second is asked again and moves into its place."""
+    asked = [Generate((*SHARED, 7 + n), GREEDY, 6, n) for n in range(3)]
+    expected = [run(make_engine(tiny_model, 1), [request])[0] for request in asked]
+    engine = make_engine(tiny_model, burst)
+
+    def rollout(requests):
+        found = []
+        for request in requests:
+            found.append((yield request))
+        return found
+
+    ((first,), (second, third)) = run_all((rollout(requests) for requests in (asked[:1], asked[1:])), engine, 2)
+    check_equal([first, second, third], expected)
 
 
 def test_a_burst_is_fewer_advances(tiny_model):
