@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scdpo.bench.growth import Cost, Setting, own_memory, picture, settings_of
-from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching
+from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching, best_settings
 from scdpo.cli import main
 from scdpo.commands.bench_sampling import device_name
 from scdpo.engines.interface import Generate
@@ -65,6 +65,16 @@ def test_continuous_batching_as_an_engine(story_model, story_codec):
     finally:
         engine.stop()
     assert all(len(c.ids) == 12 or c.finish == "end" for c in completions)
+
+
+def test_continuous_batching_is_let_do_its_best_on_a_gpu(monkeypatch):
+    """Graphs and batches ahead are its own choice there, and with flash attention so are its pages."""
+    chosen = {"use_cuda_graph", "use_async_batching"}
+    assert chosen <= best_settings(torch.device("cpu"), 4, 64).keys()
+    plain = best_settings(torch.device("cuda"), 4, 64)
+    assert not chosen & plain.keys() and plain["num_blocks"] == 16 and not plain["auto_switch_to_flash"]
+    monkeypatch.setattr("scdpo.bench.sampling_peers.is_flash_attn_2_available", lambda: True)
+    assert best_settings(torch.device("cuda"), 4, 64) == {"auto_switch_to_flash": True}
 
 
 def test_the_command(story_model, tmp_path, capsys):

@@ -1,8 +1,10 @@
 """Bursts: the host looks at the rows every few tokens only, and completions are those of a look at each token."""
 
+import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -13,6 +15,7 @@ from scdpo.engines import transformers_engine
 from scdpo.engines.attention import FOLDED, with_attention
 from scdpo.engines.graphs import Graphs
 from scdpo.engines.interface import Generate
+from scdpo.engines.row_state import Look
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import BURST, TransformersEngine
 from scdpo.errors import ModelError
@@ -280,6 +283,21 @@ def test_nothing_is_asked_of_the_device_within_a_burst(ending_model, elsewhere):
     assert len(run(engine, asked)) == 12 and len(guarded) > 4
     with pytest.raises(AssertionError, match="the host asks"), NoHostReads():
         int(torch.ones(2).sum())
+
+
+def test_only_a_look_waits(tiny_model):
+    """On torch's device without numbers, where every question of the host is an error: prompts, moves and bursts ask none."""
+    engine = make_engine(copy.deepcopy(tiny_model).to("meta", torch.bfloat16), BURST, stop_ids={STEP_END})
+    look, engine.state.look = engine.state.look, lambda count: Look(*np.zeros((3, count), dtype=bool))
+    for ticket, ids in enumerate(prompts(12)):
+        engine.submit(ticket, Generate(SHARED * (ticket % 2) + ids, RAMPS[ticket % 4], 20, top_p=0.9))
+    assert engine.advance() == []
+    for ticket in (1, 2):
+        engine.cancel(ticket)
+    assert engine.advance() == [] and len(engine.active) == 4
+    engine.state.look = look
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        engine.advance()
 
 
 def test_a_burst_of_nothing_is_refused(tiny_model):
