@@ -4,7 +4,6 @@ import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -15,7 +14,6 @@ from scdpo.engines import transformers_engine
 from scdpo.engines.attention import FOLDED, with_attention
 from scdpo.engines.graphs import Graphs
 from scdpo.engines.interface import Generate
-from scdpo.engines.row_state import Look
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import BURST, TransformersEngine
 from scdpo.errors import ModelError
@@ -288,7 +286,7 @@ def test_nothing_is_asked_of_the_device_within_a_burst(ending_model, elsewhere):
 def test_only_a_look_waits(tiny_model):
     """On torch's device without numbers, where every question of the host is an error: prompts, moves and bursts ask none."""
     engine = make_engine(copy.deepcopy(tiny_model).to("meta", torch.bfloat16), BURST, stop_ids={STEP_END})
-    look, engine.state.look = engine.state.look, lambda count: Look(*np.zeros((3, count), dtype=bool))
+    look, engine.state.look = engine.state.look, lambda count: None
     for ticket, ids in enumerate(prompts(12)):
         engine.submit(ticket, Generate(SHARED * (ticket % 2) + ids, RAMPS[ticket % 4], 20, top_p=0.9))
     assert engine.advance() == []

@@ -69,14 +69,15 @@ class RowState:
 
     def __init__(self, rows: int, capacity: int, marks: Marks, device: torch.device) -> None:
         self.device, self.known_marks, self.marks = device, marks, marks.on(device)
+        self.is_marked = marks.ends | marks.stops
         table = (rows, capacity + 1)
         self.ids = torch.zeros(table, dtype=torch.long, device=device)
         self.draws = torch.zeros(table, dtype=torch.float64, device=device)
         self.temperatures, self.log_probs = torch.zeros(table, device=device), torch.zeros(table, device=device)
         self.rates = torch.zeros(rows, 4, dtype=torch.float64, device=device)  # start, increment, maximum, top-p
-        self.counts = torch.zeros(4, rows, dtype=torch.long, device=device)
+        self.counts = torch.zeros(5, rows, dtype=torch.long, device=device)
         self.flags = torch.zeros(3, rows, dtype=torch.bool, device=device)
-        self.lengths, self.prompts, self.limits, self.steps = (self.counts[kind] for kind in range(4))
+        self.last, self.lengths, self.prompts, self.limits, self.steps = (self.counts[kind] for kind in range(5))
         self.in_step, self.has_stop, self.alive = (self.flags[kind] for kind in range(3))
         self.asked = np.full((rows, capacity), -1)  # prompts
         self.known = np.zeros((4, rows), dtype=np.int64)
@@ -125,7 +126,7 @@ class RowState:
         self.ids[chosen, :longest] = self._sent(self.asked[rows, :longest])
         self.draws[chosen, : draws.shape[1]] = self._sent(draws)
         self.rates[chosen] = self._sent(np.array(rates, dtype=np.float64))
-        self.counts[:, chosen] = self._sent(counts)
+        self.counts[1:, chosen] = self._sent(counts)
         self.flags[:2, chosen] = self._sent(flags)
         self.begun = {}
 
@@ -173,27 +174,31 @@ class RowState:
         self.log_probs[rows].scatter_(1, places[:, None], log_probs)
         ends = self.marks.step_ends[tokens]
         if not can_freeze:
+            self.last[rows] = tokens
             self.lengths[rows] += 1
             self.steps[rows] += ends & self.in_step[rows] & ~given
             self.in_step[rows] = ~ends & ~given
             return
         alive = self.alive[rows]
+        self.last[rows] = torch.where(alive, tokens, self.last[rows])
         self.lengths[rows] += alive
         self.steps[rows] += ends & self.in_step[rows] & ~given & alive
         self.in_step[rows] = torch.where(alive, ~ends & ~given, self.in_step[rows])
         asks = self.marks.ends[tokens] | (self.marks.stops[tokens] & self.has_stop[rows])
         self.alive[rows] = alive & ~(asks & ~given) & (self.lengths[rows] < self.limits[rows])
 
-    def look(self, count: int) -> Look:
-        """Wait for what the device has to do; one transfer tells how long the first `count` rows are and what has ended."""
-        lengths = self.lengths[:count]
-        last = self.ids[:count].gather(1, lengths[:, None] - 1)[:, 0]
-        known, found = torch.stack((lengths, last)).cpu().numpy()
-        self.known_lengths[:count] = known
-        has_drawn = known > self.known_prompts[:count]
-        ended = self.known_marks.ends[found] & has_drawn
-        asks = self.known_marks.stops[found] & has_drawn & ~ended & (self.known_has_stop[:count] > 0)
-        return Look(ended, asks, known >= self.known_limits[:count])
+    def look(self, count: int) -> Look | None:
+        """Wait for what the device has to do; one transfer tells how long the first `count` rows are and what has ended. None
+        where there is nothing to be done for any row."""
+        last, lengths = self.counts[:2, :count].cpu().numpy()
+        self.known_lengths[:count] = lengths
+        full = lengths >= self.known_limits[:count]
+        if not (full | self.is_marked[last]).any():
+            return None
+        has_drawn = lengths > self.known_prompts[:count]
+        ended = self.known_marks.ends[last] & has_drawn
+        asks = self.known_marks.stops[last] & has_drawn & ~ended & (self.known_has_stop[:count] > 0)
+        return Look(ended, asks, full)
 
     def fetch(self, table: Tensor, rows: Sequence[int]) -> np.ndarray:
         """Some rows of a table, as far as the longest of them reaches, in one transfer."""

@@ -143,12 +143,12 @@ class TransformersEngine:
 
     def _burst(self) -> None:
         """Decode up to `burst` tokens in each row. Nothing in here waits for the device."""
-        count, requests = len(self.active), [request for _, request in self.active]
+        count = len(self.active)
         lengths, limits = self.state.known_lengths[:count], self.state.known_limits[:count]
         longest, most = int(lengths.max()), max(1, int((limits - lengths).max()))
-        any_drawn = any(request.temperature.maximum > 0 for request in requests)
-        has_top_p = any_drawn and any(request.top_p < 1 for request in requests)
-        any_greedy = not any_drawn or any(request.temperature.start == 0 for request in requests)
+        any_drawn = any(request.temperature.maximum > 0 for _, request in self.active)
+        has_top_p = any_drawn and any(request.top_p < 1 for _, request in self.active)
+        any_greedy = not any_drawn or any(request.temperature.start == 0 for _, request in self.active)
         rows = min(self.rows, 1 << (count - 1).bit_length()) if self.has_few_shapes else count
         if self.can_freeze:
             self.state.wake(count)
@@ -261,6 +261,8 @@ class TransformersEngine:
     def _finished(self) -> list[tuple[int, Completion]]:
         """The completions of the rows that ended; the rows stay until the next `advance`, for who asks again."""
         look = self.state.look(len(self.active))
+        if look is None:
+            return []
         own = self._own_ids(np.flatnonzero(look.ended | look.asks | look.full).tolist())
         stopped = self._stopped(look, own)
         for row in stopped:
@@ -305,6 +307,8 @@ class TransformersEngine:
 
     def _close_gaps(self) -> None:
         """Move the last rows into the places of those that ended, so that the active ones stay together."""
+        if not self.ended:
+            return
         order = list(range(len(self.active)))
         for row in sorted(self.ended.values(), reverse=True):
             order[row] = order[-1]
