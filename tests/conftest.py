@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from importlib import metadata
@@ -21,6 +22,9 @@ from scdpo.solutions.verdict import Verdict
 from scdpo.training.scratch import make_model, make_tokenizer
 from scdpo.training.settings import ModelSettings
 
+DEVICE = os.environ.get("SCDPO_TEST_DEVICE", "cpu")
+"""Where the tests of the embedded engine compute."""
+on_processor = pytest.mark.skipif(DEVICE != "cpu", reason="about what the engine does on processors alone")
 FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
 """What localisation tells of a score."""
 GREEDY = TemperatureRamp.constant(0.0)
@@ -123,6 +127,6 @@ def qwen_tokenizer():
 
 @pytest.fixture
 def tiny_model(story_tokenizer):
-    """A new small Llama over the stories' tokens, in evaluation mode."""
+    """A new small Llama over the stories' tokens, in evaluation mode, on DEVICE."""
     settings = ModelSettings(width=32, layers=2, heads=4, feed_forward=48, init_std=0.2, context=256)
-    return make_model(settings, story_tokenizer, seed=3).eval()
+    return make_model(settings, story_tokenizer, seed=3).eval().to(DEVICE)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from scdpo.bench.growth import Cost, Setting, own_memory, picture, settings_of
-from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching
+from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching, best_settings
 from scdpo.cli import main
+from scdpo.commands.bench_sampling import device_name
 from scdpo.engines.interface import Generate
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.training.model_files import load_model, save_model
@@ -66,6 +67,16 @@ def test_continuous_batching_as_an_engine(story_model, story_codec):
     assert all(len(c.ids) == 12 or c.finish == "end" for c in completions)
 
 
+def test_continuous_batching_is_let_do_its_best_on_a_gpu(monkeypatch):
+    """Graphs and batches ahead are its own choice there, and with flash attention so are its pages."""
+    chosen = {"use_cuda_graph", "use_async_batching"}
+    assert chosen <= best_settings(torch.device("cpu"), 4, 64).keys()
+    plain = best_settings(torch.device("cuda"), 4, 64)
+    assert not chosen & plain.keys() and plain["num_blocks"] == 16 and not plain["auto_switch_to_flash"]
+    monkeypatch.setattr("scdpo.bench.sampling_peers.is_flash_attn_2_available", lambda: True)
+    assert best_settings(torch.device("cuda"), 4, 64) == {"auto_switch_to_flash": True}
+
+
 def test_the_command(story_model, tmp_path, capsys):
     """All ratios of the issue are in the file, for an untrained model by problems: it solves nothing."""
     file = tmp_path / "figures.json"
@@ -80,7 +91,9 @@ def test_the_command(story_model, tmp_path, capsys):
     assert fork["generate"]["batch"] in (2, 4) and fork["call_per_step"]["batch"] == fork["generate"]["batch"]
     assert all(side["requests"] >= 1 and side["tokens"] > 0 for side in fork.values())
     assert 0 < figures["share_of_bound"]["fork"] < 1
-    assert "one call a step" in capsys.readouterr().out
+    assert figures["device"] == device_name()
+    out = capsys.readouterr().out
+    assert "one call a step" in out and f"float32 on {device_name()}" in out
 
 
 @pytest.mark.parametrize(

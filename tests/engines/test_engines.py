@@ -11,7 +11,7 @@ from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import GRID, TransformersEngine
 from scdpo.errors import ModelError
 from scdpo.sampling.driver import run_all
-from tests.conftest import GREEDY
+from tests.conftest import DEVICE, GREEDY, on_processor
 
 END, STEP_END = 2, 6
 PAPER = TemperatureRamp(1.1, 0.05, 1.4)
@@ -42,7 +42,7 @@ def test_greedy_equals_the_librarys_generate(engine, tiny_model):
     """More requests than rows, prompts of many lengths, all joined and left in the middle."""
     requests = [Generate(ids, GREEDY, 20) for ids in prompts(23)]
     for request, completion in zip(requests, run(engine, requests), strict=True):
-        ids = torch.tensor([request.ids])
+        ids = torch.tensor([request.ids], device=DEVICE)
         options = {"max_new_tokens": 20, "do_sample": False, "eos_token_id": END, "pad_token_id": 0}
         theirs = tiny_model.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, len(request.ids) :].tolist()
         ended = END in theirs
@@ -87,7 +87,7 @@ def test_samples_follow_the_models_distribution(tiny_model):
     engine = TransformersEngine(tiny_model, {END}, {STEP_END}, rows=250, capacity=64)
     ids = prompts(1)[0]
     with torch.no_grad():
-        expected = torch.softmax(tiny_model(input_ids=torch.tensor([ids])).logits[0, -1] / 1.3, -1)
+        expected = torch.softmax(tiny_model(input_ids=torch.tensor([ids], device=DEVICE)).logits[0, -1] / 1.3, -1).cpu()
     ramp = TemperatureRamp.constant(1.3)
     tokens = []
     for completion in run(engine, [Generate(ids, ramp, 1, seed) for seed in range(4000)]):
@@ -112,7 +112,7 @@ def test_the_ramp_rises_with_each_step(engine):
 def test_log_probs_are_the_models(engine, tiny_model):
     request = Generate(prompts(3)[2], PAPER, 12, seed=4)
     (completion,) = run(engine, [request])
-    ids = torch.tensor([[*request.ids, *completion.ids]])
+    ids = torch.tensor([[*request.ids, *completion.ids]], device=DEVICE)
     with torch.no_grad():
         log_probs = tiny_model(input_ids=ids).logits[0].log_softmax(-1)
     first = len(request.ids)
@@ -178,7 +178,7 @@ def test_going_on_behind_what_was_given(tiny_model, given):
     kept = TransformersEngine(tiny_model, rows=4, stop_ids={STEP_END}, **options)
     together = run_all((turns(kept, ids, 10 * n, given) for n, ids in enumerate(prompts(15))), kept, 9)
     plain = TransformersEngine(tiny_model, rows=1, stop_ids={STEP_END}, **options)
-    plain._park = lambda row: None
+    plain._park = lambda row, ids: None
     apart = [run_all([turns(plain, ids, 10 * n, given)], plain, 1)[0] for n, ids in enumerate(prompts(15))]
     assert [[c.ids for c in found] for found in together] == [[c.ids for c in found] for found in apart]
     assert [[c.temperatures for c in found] for found in together] == [[c.temperatures for c in found] for found in apart]
@@ -198,6 +198,7 @@ class CountingEngine(TransformersEngine):
         return super()._hidden(ids, positions, mask)
 
 
+@on_processor  # elsewhere rows are rounded, and steps captured
 @pytest.mark.parametrize("rows", [4, 16])
 def test_a_prompt_that_is_shared_is_computed_once(tiny_model, rows):
     """100 tokens of worked examples before 12 questions, then forks at growing prefixes of the same solution: the shared tokens
@@ -216,6 +217,7 @@ def test_a_prompt_that_is_shared_is_computed_once(tiny_model, rows):
     assert [c.ids for c in together] == [c.ids for c in alone]
 
 
+@on_processor
 def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
     """Each request of a rollout continues the one before by some ids: only these are computed."""
     engine = CountingEngine(tiny_model, {END}, {STEP_END}, rows=1, capacity=256)
@@ -234,6 +236,7 @@ def test_a_rollout_that_forks_further_on_keeps_its_row(tiny_model):
     assert [c.ids for c in kept] == [c.ids for c in alone]
 
 
+@on_processor
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_bfloat16_passes_are_of_few_widths(tiny_model, precision):
     """On a processor, where every other width would leave a kernel in memory; and what they are padded with changes nothing."""
@@ -293,6 +296,7 @@ def test_no_place_to_park_is_lost(tiny_model):
     assert len(engine.free_slots) + len(engine.parked) == len(engine.slots)
 
 
+@on_processor
 def test_a_store_that_grows_gives_what_a_whole_one_gives(tiny_model):
     """On a processor keys and values are held for as many places as rows have needed so far: what is drawn is what a store of
     full width from the start gives, and the places grow and are dropped with a block."""

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from scdpo.engines import processors
+from scdpo.engines.attention import GROUPED
 from scdpo.engines.interface import Generate
-from scdpo.engines.processors import GROUPED, MOST_TOKENS, SlicedLinear, for_processor, slices_of
+from scdpo.engines.processors import MOST_TOKENS, SlicedLinear, for_processor, slices_of
 from scdpo.engines.transformers_engine import TransformersEngine
-from tests.conftest import GREEDY
+from tests.conftest import GREEDY, on_processor
 from tests.engines.test_engines import run
 
+pytestmark = on_processor
 sizes = st.sampled_from([1, 7, 31, 64, 96, 113, 192, 251, 256, 576, 1009, 1536, 2049])
 with_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="only products by MKL are sliced")
 
@@ -109,24 +110,3 @@ def test_greedy_over_sliced_products_and_grouped_heads_equals_the_librarys_gener
             scores = model(torch.tensor([ids + theirs])).logits[0, len(ids) - 1 : -1].log_softmax(-1)
         own = scores.gather(1, torch.tensor(theirs)[:, None])[: len(completion.ids), 0]
         torch.testing.assert_close(torch.tensor(completion.log_probs), own, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
-def test_grouped_attention_is_attention_over_repeated_keys(dtype, rounding):
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(3, heads, tokens, 16, dtype=dtype) for heads, tokens in ((6, 2), (2, 9), (2, 9)))
-    mask = torch.rand(3, 1, 2, 9) < 0.5
-    mask[..., 0] = True
-    found, _ = processors.grouped_attention(nn.Module(), query, key, value, mask, scaling=0.3)
-    scores = query.double() @ key.double().repeat_interleave(3, 1).transpose(2, 3) * 0.3
-    exact = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ value.double().repeat_interleave(3, 1)
-    torch.testing.assert_close(found.double(), exact.transpose(1, 2), atol=rounding, rtol=rounding)
-
-
-@pytest.mark.parametrize("odd", [{"softcap": 30.0}, {"position_bias": torch.zeros(1, 1, 1, 1)}])
-def test_what_attention_is_not_ours_is_left_to_transformers(odd, monkeypatch):
-    """A capped score or a bias by position must not be passed over in silence."""
-    monkeypatch.setattr(processors, "sdpa_attention_forward", lambda *args, **options: (options, None))
-    held = torch.zeros(1, 1, 1, 8)
-    options, _ = processors.grouped_attention(nn.Module(), held, held, held, torch.ones(1, 1, 1, 1, dtype=torch.bool), **odd)
-    assert options.keys() == odd.keys()

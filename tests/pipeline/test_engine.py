@@ -26,7 +26,8 @@ def test_the_embedded_engine_has_the_settings(folder, story_codec, precision):
     engine = open_engine(EngineSettings(precision=precision, rows=7), folder, story_codec, 128)
     assert engine.model.dtype == getattr(torch, precision.replace("auto", "float32")), "a plain processor (tests/conftest.py)"
     assert (engine.rows, engine.capacity) == (7, 128)
-    assert engine.is_end[story_codec.end_id] and all(engine.is_step_end[id] for id in story_codec.step_end_ids)
+    marks = engine.state.marks
+    assert marks.ends[story_codec.end_id] and all(marks.step_ends[id] for id in story_codec.step_end_ids)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import ContinuousBatchingConfig, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from scdpo.engines.interface import Completion, Generate
 from scdpo.engines.pieces import Answer, Landmarks, Piece, Progress
@@ -31,9 +32,10 @@ class RampProcessor(LogitsProcessor):
         ramps = [
             (request.temperature.start, request.temperature.increment, request.temperature.maximum) for request in requests
         ]
-        self.ramps = torch.tensor(ramps)
-        self.steps = torch.tensor([float(piece.step) for piece in pieces])
-        self.in_step = torch.tensor([piece.inside for piece in pieces])
+        device = is_step_end.device
+        self.ramps = torch.tensor(ramps, device=device)
+        self.steps = torch.tensor([float(piece.step) for piece in pieces], device=device)
+        self.in_step = torch.tensor([piece.inside for piece in pieces], device=device)
         self.is_step_end, self.has_begun = is_step_end, False
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ class BatchedGenerate:
     def __init__(self, model: Any, end_ids: Collection[int], step_end_ids: Collection[int], batch: int, a_step: bool) -> None:
         self.model, self.batch = model, batch
         self.marks = Landmarks(frozenset(end_ids), frozenset(step_end_ids), ramps=not a_step)
-        self.is_step_end = torch.zeros(model.get_input_embeddings().num_embeddings, dtype=torch.bool)
+        self.is_step_end = torch.zeros(model.get_input_embeddings().num_embeddings, dtype=torch.bool, device=model.device)
         self.is_step_end[list(step_end_ids)] = True
         self.reset()
 
@@ -78,8 +80,8 @@ class BatchedGenerate:
             ids[row, width - len(piece.ids) :], mask[row, width - len(piece.ids) :] = torch.tensor(piece.ids), 1
         torch.manual_seed(pieces[0].seed % 2**63)
         made = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
+            input_ids=ids.to(self.model.device),
+            attention_mask=mask.to(self.model.device),
             logits_processor=LogitsProcessorList(
                 [RampProcessor([progress.request for _, progress in asked], pieces, self.is_step_end)]
             ),
@@ -105,6 +107,16 @@ class BatchedGenerate:
         return done
 
 
+def best_settings(device: torch.device, rows: int, capacity: int) -> dict[str, Any]:
+    """What continuous batching is fastest with on a device. On a GPU graphs and batches ahead are as the library decides; where
+    flash attention is installed, so are pages and their number, since its kernels want pages of their own."""
+    pages = {"page_size": PAGE, "num_blocks": rows * -(-capacity // PAGE), "max_batch_tokens": max(512, 2 * rows)}
+    if device.type == "cpu":
+        return pages | {"auto_switch_to_flash": False, "use_cuda_graph": False, "use_async_batching": False}
+    has_flash = is_flash_attn_2_available() or is_flash_attn_3_available()
+    return {"auto_switch_to_flash": True} if has_flash else pages | {"auto_switch_to_flash": False}
+
+
 class ContinuousBatching:
     """transformers' own continuous batching, with its prefix cache; a ramp's first temperature throughout (it has no ramps)."""
 
@@ -116,14 +128,7 @@ class ContinuousBatching:
         self.manager = model.init_continuous_batching(
             generation_config=GenerationConfig(do_sample=True, temperature=0.99, top_k=0, eos_token_id=sorted(self.end_ids)),
             continuous_batching_config=ContinuousBatchingConfig(
-                page_size=PAGE,
-                num_blocks=rows * -(-capacity // PAGE),
-                max_batch_tokens=max(512, 2 * rows),
-                max_requests_per_batch=rows,
-                per_request_processors=True,
-                auto_switch_to_flash=False,
-                use_cuda_graph=False,
-                use_async_batching=False,
+                max_requests_per_batch=rows, per_request_processors=True, **best_settings(model.device, rows, capacity)
             ),
         )
         self.manager.start()

@@ -22,7 +22,7 @@ from scdpo.commands.bench_training import CONTEXT, known_precision
 from scdpo.engines.interface import Engine
 from scdpo.engines.pieces import Landmarks
 from scdpo.errors import BenchError
-from scdpo.precision import Precision
+from scdpo.precision import Precision, engine_device
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import GENERATORS, prompt_template, read_source
 from scdpo.sampling.continuation import SamplingRules
@@ -87,7 +87,7 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
     logging.set_verbosity_error()
     if out and not Path(out).expanduser().parent.is_dir():
         raise BenchError(f"{out}: no such folder to write the figures to; make it first")
-    bench = replace(bench, precision=known_precision(bench.precision, "cpu", console))  # where the model lies
+    bench = replace(bench, precision=known_precision(bench.precision, engine_device(), console))
     if bench.threads:
         torch.set_num_threads(bench.threads)
     tokenizer = load_tokenizer(bench.model)
@@ -96,7 +96,8 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
     rules = SamplingRules(codec, 0, bench.max_new_tokens, CONTEXT)
     cases = make_cases(problems, bench.problems, bench.forks, rules)
     capacity = bench.max_new_tokens + max(len(codec.prompt(case.problem.question)) for case in cases) + 1
-    model = load_model(bench.model).to(getattr(torch, bench.precision)).eval()
+    model = load_model(bench.model).to(engine_device(), getattr(torch, bench.precision)).eval()
+    device = device_name()
     found: dict[Work, list[Row]] = {}
     bounds: dict[Work, float] = {}
     for work in bench.work:
@@ -105,7 +106,7 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
             found[work] = compare(work, cases, sides, rules, progress if console.is_terminal else None, console)
         ours = next(row.figures for row in found[work] if row.side == OURS)
         bounds[work] = bound_seconds(work, cases, ours, model, codec, bench.rows) / ours.seconds
-        print_table(work, found[work], bounds[work], bench, console)
+        print_table(work, found[work], bounds[work], bench, device, console)
     ratios, by = all_ratios(found)
     console.print("\n" + "\n".join(f"{name}: {ratios[name]:.2f} ({by[name]})" for name in ratios))
     if out:
@@ -114,6 +115,7 @@ def bench_sampling(bench: SamplingBench, out: str | None, console: Console) -> N
             "ratio_by": by,
             "share_of_bound": bounds,
             **{work: {row.side: as_json(row) for row in rows} for work, rows in found.items()},
+            "device": device,
             "settings": {field.name: getattr(bench, field.name) for field in fields(bench)},
             "versions": {name: version(name) for name in ("scdpo", "torch", "transformers")},
         }
@@ -242,13 +244,20 @@ def as_json(row: Row) -> dict[str, Any]:
     return asdict(row.figures) | rates | ({"batch": row.batch} if row.batch else {})
 
 
-def print_table(work: Work, rows: list[Row], share: float, bench: SamplingBench, console: Console) -> None:
+def device_name() -> str:
+    """What the models of this process lie on, by the name that its maker gives it; "cpu" for any processor."""
+    import torch
+
+    return torch.cuda.get_device_name() if engine_device() == "cuda" else engine_device()
+
+
+def print_table(work: Work, rows: list[Row], share: float, bench: SamplingBench, device: str, console: Console) -> None:
     ours = rows[0].figures
     title = {"naive": "naive sampling", "fork": "forking from long prefixes"}[work]
     prompts = ours.prompt_tokens / max(1, ours.requests)
     console.print(
-        f"\n{title}: {bench.model}, {bench.precision}, {bench.problems} problems of {bench.data}, prompts with kept steps of "
-        f"{prompts:.0f} tokens, {ours.tokens / max(1, ours.requests):.0f} new ones a request"
+        f"\n{title}: {bench.model}, {bench.precision} on {device}, {bench.problems} problems of {bench.data}, "
+        f"prompts with kept steps of {prompts:.0f} tokens, {ours.tokens / max(1, ours.requests):.0f} new ones a request"
     )
     table = Table(box=None, pad_edge=False)
     for column in ("", "at once", "problems", "requests", "pairs", "pairs a minute", "tokens a second"):

@@ -1,4 +1,4 @@
-"""A model as it generates fastest on a processor: the same parameters, other calls for products and attention.
+"""A model as it generates fastest on a processor: the same parameters, other calls for products (and for attention, see there).
 
 Knows no requests and no cache. MKL shares a float32 product of few rows badly among its threads, and a batch of products well:
 with two threads a matrix of 1,536 x 576 took 4 times as long for 2 tokens through torch's linear layer, 1.5 times for 64
@@ -7,14 +7,13 @@ with two threads a matrix of 1,536 x 576 took 4 times as long for 2 tokens throu
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from scdpo.engines.attention import GROUPED, with_attention
 
 MOST_TOKENS = 128
 """With more tokens torch's own product is as fast."""
@@ -22,15 +21,11 @@ SLICE = range(32, 129)
 """Outputs of a slice."""
 WORTH_SLICING = 2**16
 """Weights of a matrix from which on it is cut: smaller ones lie in the processor's cache, and one call is the cost."""
-GROUPED = "scdpo_grouped"
 
 
 def for_processor(model: Any) -> Any:
     """A second module over the parameters and buffers of a causal LM with "sdpa" attention, for inference on a processor."""
-    shared = {id(held): held for held in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)
-    AttentionInterface.register(GROUPED, grouped_attention)
-    twin.set_attn_implementation(GROUPED)
+    twin = with_attention(model, GROUPED)
     if torch.backends.mkl.is_available():
         for module in list(twin.modules()):
             for name, child in list(module.named_children()):
@@ -68,15 +63,3 @@ class SlicedLinear(nn.Module):
         else:
             product = torch.bmm(rows.expand(self.slices, -1, -1), slices.transpose(1, 2)).transpose(0, 1).flatten(1)
         return (product if self.bias is None else product + self.bias).reshape(*inputs.shape[:-1], outputs)
-
-
-def grouped_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, None]:
-    """transformers' attention by torch's sdpa, which gives each group of query heads its keys here without repeating them."""
-    if attention_mask is None or any(options.get(name) is not None for name in ("position_bias", "softcap")):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    found = F.scaled_dot_product_attention(
-        query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=key.shape[1] < query.shape[1]
-    )
-    return found.transpose(1, 2).contiguous(), None

@@ -5,6 +5,7 @@ Knows rows and places; knows no requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,10 +30,11 @@ class RowStore(Cache):
         super().__init__(layers=list(self.row_layers))
 
     def forget(self) -> None:
-        """Drop what is held, and the memory with it."""
-        self.width = 0
+        """Be as new: a tight store drops its memory, another keeps it where it lies."""
+        if self.tight:
+            self.width = 0
         for layer in self.row_layers:
-            layer.drop()
+            layer.drop() if self.tight else layer.clear()
 
     def read_on(self, rows: Tensor, places: Tensor, is_real: Tensor, width: int) -> None:
         """The next forward pass writes tokens at `places` [rows, tokens] of `rows`, those that are real, and reads the first
@@ -54,10 +56,19 @@ class RowStore(Cache):
             for layer in self.row_layers:
                 layer.widen(self.width)
 
-    def move(self, source: int, row: int, length: int) -> None:
-        """Copy the first `length` places of a row to another."""
+    def move(self, moves: Mapping[int, tuple[int, int]]) -> None:
+        """Copy to each row the first places of another: row -> (source, how many). No row is both copied and copied to."""
+        if not moves or not self.row_layers[0].is_initialized:
+            return
+        if self.tight:  # each as far as it reaches; elsewhere the number of calls is the cost, and not the reading
+            copies: list[tuple[Any, Any, int]] = [(row, source, length) for row, (source, length) in moves.items()]
+        else:
+            rows, sources = torch.tensor([(row, source) for row, (source, _) in moves.items()]).T.to(
+                self.row_layers[0].keys.device
+            )
+            copies = [(rows, sources, max(length for _, length in moves.values()))]
         for layer in self.row_layers:
-            if layer.is_initialized:
+            for row, source, length in copies:
                 layer.keys[row, :, :length] = layer.keys[source, :, :length]
                 layer.values[row, :, :length] = layer.values[source, :, :length]
 
@@ -78,6 +89,11 @@ class RowLayer(CacheLayerMixin):
         if self.is_initialized:
             del self.keys, self.values
             self.is_initialized = False
+
+    def clear(self) -> None:
+        if self.is_initialized:
+            self.keys.zero_()
+            self.values.zero_()
 
     def widen(self, width: int) -> None:
         """Hold `width` places a row from now on."""
