@@ -32,13 +32,15 @@ GRACE = 5
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a section is given: the device, how much to measure, where to write, and when to end (seconds since the epoch)."""
+    """What a section is given: the device, how much to measure, where to write, when to end (seconds since the epoch), and the
+    recipe's fields of the whole run."""
 
     device: str
     sizes: Sizes
     record: Record
     section: str
     deadline: float
+    run_fields: dict[str, str]
 
     @property
     def left(self) -> float:
@@ -52,9 +54,9 @@ class Bench:
 def main() -> int:
     options = read_options()
     if options.section:
-        bench = Bench(
-            options.device, SMALL if options.small else FULL, Record(options.record), options.section, options.deadline
-        )
+        sizes = SMALL if options.small else FULL
+        fields = {**sizes.run, **dict(options.run)}
+        bench = Bench(options.device, sizes, Record(options.record), options.section, options.deadline, fields)
         importlib.import_module(f"benchmarks.gpu.{options.section}").measure(bench)
         return 0
     import torch
@@ -79,6 +81,14 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: in small (default: cuda)")
     parser.add_argument("--small", action="store_true", help="in small on a GPU, too")
     parser.add_argument("--sections", nargs="+", choices=tuple(SHARES), default=list(SHARES), help="(default: all)")
+    parser.add_argument(
+        "--run",
+        nargs="+",
+        type=field,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="fields of the run, which is the quickstart in small",
+    )
     parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where the record goes (default: here)")
     parser.add_argument("--section", choices=tuple(SHARES), help=argparse.SUPPRESS)  # what a section's own process is given
     parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
@@ -88,23 +98,21 @@ def read_options() -> argparse.Namespace:
     return options
 
 
+def field(word: str) -> tuple[str, str]:
+    """A recipe's field with its value, from FIELD=VALUE."""
+    name, sign, value = word.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f'"{word}" is not FIELD=VALUE')
+    return name, value
+
+
 def run_section(section: str, options: argparse.Namespace, record: Record, deadline: float) -> bool:
     """Whether the section measured all that it was to. One that outlasts its time is stopped with all its processes."""
-    words = [
-        "--section",
-        section,
-        "--record",
-        str(record.file.resolve()),
-        "--deadline",
-        str(deadline),
-        "--device",
-        options.device,
-    ]
+    words = ["--section", section, "--record", str(record.file.resolve()), "--deadline", str(deadline)]
+    words += ["--device", options.device, *(["--small"] if options.small else [])]
+    words += ["--run", *(f"{name}={value}" for name, value in options.run)] if options.run else []
     began = time.time()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.gpu", *words, *(["--small"] if options.small else [])],
-        start_new_session=True,
-    )
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.gpu", *words], start_new_session=True)
     try:
         code = process.wait(timeout=max(0.0, deadline - time.time()) + GRACE)
         ended = "whole" if code == 0 else f"failed with exit code {code}; its last words are in the output"

@@ -60,7 +60,7 @@ def decoder(kind: str) -> Any:
 
 def layouts(bench: Bench) -> Iterator[str]:
     """Losses and gradients of packed trees and of trees against pairs, in both formats. Gives what is wrong."""
-    rows = shaped_rows(TREES, 6, VOCABULARY)
+    rows = shaped_rows(TREES, bench.sizes.trees, VOCABULARY)
     for kind in ("llama", "qwen2"):
         model = decoder(kind).to(bench.device)
         truth = losses_and_gradient(model, rows, "pairs", "float32", bench.device)

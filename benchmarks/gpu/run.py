@@ -27,7 +27,7 @@ LOOK = 0.05
 def measure(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, killed, sharded = (Path(folder) / name for name in ("whole", "killed", "sharded"))
-        words = ["run", "quickstart", *(word for name, value in bench.sizes.run.items() for word in (f"--{name}", value))]
+        words = ["run", "quickstart", *(word for name, value in bench.run_fields.items() for word in (f"--{name}", value))]
         seconds = scdpo(bench, [*words, "--out", str(whole)])
         bench.add("quickstart", {"seconds": seconds, "results": results(whole)}, f"{seconds:.0f} s; {accuracies(whole)}")
         kills = [
@@ -102,7 +102,7 @@ def results(run: Path) -> Any:
 
 
 def accuracies(run: Path) -> str:
-    return ", ".join(f"{name} {100 * model['accuracy']['value']:.1f}%" for name, model in results(run).items())
+    return ", ".join(f"{name} {100 * model['accuracy']:.1f}%" for name, model in results(run).items())
 
 
 def distance(one: Path, other: Path, arm: str) -> float:

@@ -42,7 +42,7 @@ def measure(bench: Bench) -> None:
     ends = {model.config.vocab_size - 1}
     sides: dict[str, Callable[[], Any]] = {
         "scdpo": lambda: TransformersEngine(model, ends, STEP_ENDS, sizes.rows, capacity),
-        "scdpo, one token at a time": lambda: TransformersEngine(model, ends, STEP_ENDS, sizes.rows, capacity),  # BURST
+        "scdpo, one token at a time": lambda: TransformersEngine(model, ends, STEP_ENDS, sizes.rows, capacity, burst=1),
         "generate": lambda: BatchedGenerate(model, ends, STEP_ENDS, sizes.rows, a_step=False),
         "continuous batching": lambda: ContinuousBatching(model, ends, STEP_ENDS, sizes.rows, capacity),
     }

@@ -11,8 +11,8 @@ from scdpo.training.collator import Layout
 
 @dataclass(frozen=True, slots=True)
 class TrainingCase:
-    """A training step to measure. trees: of a step; tokens: of our micro-batches; trl: TRL's pairs at once to try, which divide a
-    step's; layouts: ours to try; rank: of LoRA, 0 for all weights."""
+    """A training step to measure. trees: of a step; tokens: of our micro-batches; trl: TRL's pairs at once to try, which divide
+    a step's; layouts: ours to try; rank: of LoRA, 0 for all weights."""
 
     name: str
     shape: str
@@ -29,13 +29,14 @@ class TrainingCase:
 class Sizes:
     """What all sections measure.
 
-    tests: what pytest runs; side: of the square matrices whose product tells the device's peak; cases: of training; steps: that
-    count, of each side; output: (counted tokens, vocabulary, width) of the output layer; sampled: the shape that samples;
-    trunks, attempts: requests are so many attempts at each trunk; rows: at once; new_tokens: of a request, at most; run: fields that
-    make the quickstart smaller.
+    tests: what pytest runs; trees: that layouts are compared on; side: of the square matrices whose product tells the device's
+    peak; cases: of training; steps: that count, of each side; output: (counted tokens, vocabulary, width) of the output layer;
+    sampled: the shape that samples; trunks, attempts: requests are so many attempts at each trunk; rows: at once; new_tokens: of
+    a request, at most; run: fields that make the quickstart smaller.
     """
 
     tests: tuple[str, ...]
+    trees: int
     side: int
     cases: tuple[TrainingCase, ...]
     steps: int
@@ -56,6 +57,7 @@ FULL = Sizes(
         "tests/training/test_output_layer.py",
         "tests/engines",
     ),
+    trees=6,
     side=8192,
     cases=(
         TrainingCase("1.5B, all weights, trees of the paper's shape", "qwen2.5-1.5b", PAPER_SHAPE, 32, 16384, (8, 16), ALL),
@@ -80,6 +82,7 @@ FULL = Sizes(
 )
 SMALL = Sizes(
     tests=("tests/training/test_packing.py::test_the_grid_of_widths",),
+    trees=2,
     side=256,
     cases=(TrainingCase("tiny, all weights", "tiny", TreeShape(6, 2, 5, 1), 2, 512, (2,), ALL),),
     steps=1,
@@ -90,9 +93,10 @@ SMALL = Sizes(
     rows=4,
     new_tokens=8,
     run={
-        "problems.sft": "60", "problems.pairs": "20", "problems.dev": "0", "problems.test": "12",
-        "model.width": "32", "model.layers": "1", "model.feed_forward": "32", "sft.epochs": "1", "sft.threads": "1",
-        "engine.rows": "16", "sampling.max_samples": "2", "fork.attempts": "1", "fork.further_samples": "1",
-        "sampling.max_new_tokens": "20", "evaluation.max_new_tokens": "20", "credit.problems": "0", "temperature.problems": "0",
+        "problems.pairs": "250",
+        "problems.dev": "0",
+        "problems.test": "100",
+        "credit.problems": "0",
+        "temperature.problems": "0",
     },
-)  # fmt: skip
+)

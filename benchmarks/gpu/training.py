@@ -122,8 +122,8 @@ def measure_case(bench: Bench, case: TrainingCase, job: Job, peak: float) -> Non
 def sides(
     bench: Bench, case: TrainingCase, job: Job, ruled: Layout, found: Mapping[str, Sequence[StepFigures]]
 ) -> Iterator[tuple[str, Job]]:
-    """The sides of a case, the most wanted first: ours with the layout that "auto" takes, TRL with numbers of pairs at once, the
-    fastest of these with Liger's kernels where they are installed; then our other layouts. found: who has been measured."""
+    """The sides of a case, the most wanted first: ours with the layout that "auto" takes, TRL with numbers of pairs at once,
+    the fastest of these with Liger's kernels where they are installed; then our other layouts. found: who has been measured."""
 
     def ours(layout: Layout) -> tuple[str, Job]:
         return f"scdpo, {layout}", replace(job, settings=job.settings.model_copy(update={"layout": layout}))

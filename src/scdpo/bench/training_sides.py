@@ -97,8 +97,9 @@ def our_trainer(job: Job, model: Any, folder: Path) -> Any:
     from scdpo.training.trainer import TreeTrainer
 
     settings = job.settings
-    place(model, settings.precision)
+    place(model, "float32")  # numbers are compared
     layout, _ = choose_layout(model, job.rows, settings.layout)
+    place(model, settings.precision)
     with precision_context(settings.precision, model.device.type):
         values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout, settings.logits_per_chunk)
     reference = dict(zip(job.rows, values, strict=True))

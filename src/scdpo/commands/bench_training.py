@@ -114,7 +114,14 @@ def print_comparison(comparison: Comparison, bench: TrainingBench, console: Cons
         f"{tokens.counted:,.0f} need logits\n"
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("", "pairs at once", "steps", "s a step", "pairs a second", "peak GB over start"):
+    for column in (
+        "",
+        "pairs at once",
+        "steps",
+        "s a step",
+        "pairs a second",
+        "peak GB" + " over start" * (training_device() != "cuda"),
+    ):
         table.add_column(column, justify="left" if not column else "right")
     for setting in comparison.tried:
         add_row(table, "TRL, tried", setting, comparison.pairs)
