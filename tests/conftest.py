@@ -24,7 +24,7 @@ from scdpo.training.settings import ModelSettings
 
 DEVICE = os.environ.get("SCDPO_TEST_DEVICE", "cpu")
 """Where the tests of the embedded engine compute."""
-on_processor = pytest.mark.skipif(DEVICE != "cpu", reason="about what the engine does on processors alone")
+on_processor = pytest.mark.skipif(DEVICE != "cpu", reason="about what is done on processors alone")
 FIGURES = ("first_wrong_step", "lowest_token", "token_auroc")
 """What localisation tells of a score."""
 GREEDY = TemperatureRamp.constant(0.0)

@@ -142,3 +142,15 @@ def test_the_users_own_setting_goes_first(cores, monkeypatch):
     monkeypatch.setenv("GOMP_SPINCOUNT", "5")
     share_cores()
     assert os.environ["GOMP_SPINCOUNT"] == "5"
+
+
+def test_one_process_at_a_gpu(cores, monkeypatch):
+    """Sixteen cores and a card: one process with its model on it. No torch is asked where no driver is."""
+    cores(16)
+    monkeypatch.setattr("scdpo.cores.DRIVERS", ())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert side_by_side(1) == 16
+    monkeypatch.setattr("scdpo.cores.DRIVERS", ("/dev",))
+    assert side_by_side(1) == side_by_side(0) == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert side_by_side(1) == 16

@@ -12,7 +12,6 @@ import tempfile
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,9 +26,15 @@ LOOK = 0.05
 def measure(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, killed, sharded = (Path(folder) / name for name in ("whole", "killed", "sharded"))
-        words = ["run", "quickstart", *(word for name, value in bench.run_fields.items() for word in (f"--{name}", value))]
+        words = [
+            "run",
+            "quickstart",
+            "--workers",
+            "1",
+            *(word for name, value in bench.run_fields.items() for word in (f"--{name}", value)),
+        ]
         seconds = scdpo(bench, [*words, "--out", str(whole)])
-        bench.add("quickstart", {"seconds": seconds, "results": results(whole)}, f"{seconds:.0f} s; {accuracies(whole)}")
+        bench.add("quickstart", {"seconds": seconds, "accuracies": accuracies(whole)}, f"{seconds:.0f} s; {accuracies(whole)}")
         kills = [
             kill(bench, [*words, "--out", str(killed)], killed / name) for name in (KILLED_AFTER, "models/scdpo.checkpoints")
         ]
@@ -97,12 +102,9 @@ def shard(bench: Bench, whole: Path, copy: Path) -> None:
     bench.add("FSDP2, one process", {"seconds": seconds}, f"trained in {seconds:.0f} s")
 
 
-def results(run: Path) -> Any:
-    return json.loads((run / "results.json").read_text(encoding="utf-8"))["models"]
-
-
 def accuracies(run: Path) -> str:
-    return ", ".join(f"{name} {100 * model['accuracy']:.1f}%" for name, model in results(run).items())
+    models = json.loads((run / "results.json").read_text(encoding="utf-8"))["models"]
+    return ", ".join(f"{name} {model['accuracy']:.1%}" for name, model in models.items())
 
 
 def distance(one: Path, other: Path, arm: str) -> float:

@@ -23,7 +23,7 @@ from scdpo.commands.plan import add_plan
 from scdpo.commands.push import add_push
 from scdpo.commands.show import add_show
 from scdpo.commands.small import add_doctor, add_execute, add_fields, add_grade, add_merge, add_steps
-from scdpo.cores import share_cores, usable_cores
+from scdpo.cores import share_cores, side_by_side
 from scdpo.errors import RecipeError, RunError, ScdpoError
 from scdpo.report.result import FALLING
 
@@ -90,7 +90,9 @@ def parser() -> argparse.ArgumentParser:
         add(commands)
     for name, command in commands.choices.items():
         if name == "run" or name in STAGE_HELP:
-            command.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the usable cores)")
+            command.add_argument(
+                "--workers", type=int, metavar="N", help="worker processes (default: the usable cores; with a GPU 1)"
+            )
         if name == "run" or name in EXECUTING:
             command.add_argument("--unsafe-no-isolation", action="store_true", help=UNSAFE_HELP)
         if name == "run" or name in BLOCKWISE:
@@ -241,7 +243,7 @@ def execute(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     layers = sandbox_layers(run) if rank == 0 and EXECUTING.intersection(stage for stage, _ in turns) else []
     if any(layer.startswith("MISSING") for layer in layers):
         console.print(f"[bold]code runs without full isolation[/bold]: {', '.join(layers)}")
-    count = 1 if processes > 1 else known.workers or usable_cores()
+    count = 1 if processes > 1 else known.workers or side_by_side(1)
     on_ray = run.recipe.ray.address and BLOCKWISE.intersection(stage for stage, _ in turns)
     with (
         run.locked() if rank == 0 else contextlib.nullcontext(),

@@ -1,4 +1,4 @@
-"""The processors that this process may use, and how it and those that it starts share them with others.
+"""The processors that this process may use, and how it and those that it starts share them, or a GPU, with others.
 
 Knows no recipe. Imports nothing heavy at the top: what is set here must be set before torch is imported.
 """
@@ -6,9 +6,12 @@ Knows no recipe. Imports nothing heavy at the top: what is set here must be set 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 SPINS = "1000"
 """How often an OpenMP thread looks for work before it sleeps: some microseconds (docs/commands.md has measurements)."""
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""Of NVIDIA's cards, of those in Windows' Linux, and of AMD's."""
 
 
 def usable_cores() -> int:
@@ -31,8 +34,20 @@ def usable_threads(asked: int) -> int:
 
 
 def side_by_side(threads: int) -> int:
-    """How many processes of so many threads (0: all) the processors have room for; at least 1."""
+    """How many processes of so many threads (0: all) the processors have room for; at least 1. One where a GPU computes: each
+    would hold a model of its own there, and wait for the others."""
+    if has_gpu():
+        return 1
     return max(1, usable_cores() // usable_threads(threads))
+
+
+def has_gpu() -> bool:
+    """Whether torch computes on a GPU here. torch is not imported where no driver has put its file."""
+    if not any(Path(file).exists() for file in DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def share_cores() -> None:

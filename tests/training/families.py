@@ -1,9 +1,11 @@
-"""Tiny random models of the families that the paper and its readers train, 40 tokens each."""
+"""Tiny random models of the families that the paper and its readers train, 40 tokens each, on the tests' device."""
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from tests.conftest import DEVICE
 
 VOCABULARY = 40
 SIZES = {
@@ -38,9 +40,9 @@ def tiny_model(family: str, **options):
     """A model of `family` ("llama, tied": of the part before the comma), the same each time."""
     torch.manual_seed(0)
     if family == "internlm2":
-        return InternLM2ForCausalLM(InternLM2Config(**{**SIZES, **options})).eval()
+        return InternLM2ForCausalLM(InternLM2Config(**{**SIZES, **options})).eval().to(DEVICE)
     config = AutoConfig.for_model(family.partition(",")[0], **{**SIZES, **FAMILIES.get(family, {}), **options})
-    return AutoModelForCausalLM.from_config(config).eval()
+    return AutoModelForCausalLM.from_config(config).eval().to(DEVICE)
 
 
 class InternLM2Config(PretrainedConfig):

@@ -1,5 +1,9 @@
 """Memory of trainings: given back once after each, and at no other time, because looking for it takes long."""
 
+import weakref
+
+import torch
+
 from scdpo.training import memory
 
 
@@ -33,3 +37,21 @@ def test_nothing_is_done_without_glibc(monkeypatch):
     memory.keep_freed_memory()
     memory.give_back_memory()
     assert not memory._keeping
+
+
+def test_what_holds_itself_is_dropped_on_a_gpu(monkeypatch):
+    """A trainer and its model, which hold each other, are gone behind a task, and the allocator's blocks with them."""
+
+    class Trainer:
+        pass
+
+    emptied = []
+    monkeypatch.setattr(memory, "_keeping", False)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    trainer = Trainer()
+    trainer.model = trainer
+    left = weakref.ref(trainer)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(left()))
+    del trainer
+    memory.give_back_memory()
+    assert emptied == [None]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scdpo.training.output_layer import ROWS_AT_ONCE, target_log_probs
+from tests.conftest import DEVICE
 
 CASES = pytest.mark.parametrize(
     ("bias", "cap", "keep"), [(False, 0.0, True), (True, 0.0, False), (False, 1.5, True), (True, 1.5, False)]
@@ -11,10 +12,11 @@ CASES = pytest.mark.parametrize(
 
 
 def drawn(rows, bias, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(rows)
+    generator = torch.Generator(DEVICE).manual_seed(rows)
+    options = {"generator": generator, "device": DEVICE}
     shapes = {"states": (rows, 6), "weight": (11, 6), "bias": (11,)}
-    parts = {name: torch.randn(shape, generator=generator, dtype=dtype) for name, shape in shapes.items()}
-    target = torch.randint(11, (rows,), generator=generator)
+    parts = {name: torch.randn(shape, dtype=dtype, **options) for name, shape in shapes.items()}
+    target = torch.randint(11, (rows,), **options)
     inputs = [parts["states"], parts["weight"], parts["bias"] if bias else None]
     return [part if part is None else part.requires_grad_() for part in inputs], target
 
@@ -38,7 +40,7 @@ def test_equal_to_the_plain_formula(bias, cap, keep):
     inputs, target = drawn(2 * ROWS_AT_ONCE + 5, bias, torch.float32)
     found, expected = target_log_probs(*inputs, target, cap, keep), plain(*inputs, target, cap)
     assert torch.allclose(found, expected, atol=1e-6)
-    upstream = torch.linspace(-1, 1, len(target))
+    upstream = torch.linspace(-1, 1, len(target), device=DEVICE)
     known = [part for part in inputs if part is not None]
     for one, other in zip(
         torch.autograd.grad(found, known, upstream), torch.autograd.grad(expected, known, upstream), strict=True
@@ -56,7 +58,7 @@ def test_what_is_frozen_gets_no_gradient():
 
 def test_bfloat16_products_and_float32_sums():
     inputs, target = drawn(40, True, torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         found = target_log_probs(*inputs, target)
     assert found.dtype == torch.float32
     expected = plain(*inputs, target, 0.0)
@@ -77,6 +79,6 @@ def test_a_second_backward_pass_is_refused():
 
 def test_a_sure_token_keeps_its_digits():
     """Logits 30 and 14.2: log p = -log(1 + e^-15.8) = -1.3745e-7, where 30 itself is rounded to 2e-6 in float32."""
-    weight = torch.tensor([[30.0], [14.2]])
-    found = target_log_probs(torch.ones(1, 1), weight, None, torch.tensor([0]))
+    weight = torch.tensor([[30.0], [14.2]], device=DEVICE)
+    found = target_log_probs(torch.ones(1, 1, device=DEVICE), weight, None, torch.tensor([0], device=DEVICE))
     assert found.item() == pytest.approx(-1.3745e-7, rel=0.15)

@@ -1,4 +1,4 @@
-"""Memory of a training on a processor: what tensors free is kept for the next ones.
+"""Memory of a training: on a processor what tensors free is kept for the next ones; behind it all is given back.
 
 glibc gives large blocks back to the system, which has to clear the pages again when they are asked for next. That took a
 tenth of a training step's time (docs/training.md).
@@ -28,8 +28,13 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give what a training has kept back to the system: others need it. With none since the last time, nothing is done."""
+    """Give what a task has kept back to the system: others need it. On a processor with no training since the last time nothing
+    is done. On a GPU a trainer and its model would stay beside the next one until Python looks for what holds each other."""
     global _keeping
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_initialized():
+        gc.collect()
+        cuda.empty_cache()
     library = _glibc() if _keeping else None
     if library:
         gc.collect()  # a trainer and its model hold each other
