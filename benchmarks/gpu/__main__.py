@@ -18,37 +18,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.record import Record
-from benchmarks.gpu.sizes import FULL, SMALL, Sizes
+from benchmarks.gpu.sizes import FULL, SMALL
 
 SHARES = {"right": 3.0, "training": 6.0, "output_layer": 0.5, "sampling": 1.5, "run": 3.0, "plan": 0.2}
 """The sections in their order, and what part of the time each may take of what is left for it and those after it."""
 GRACE = 5
 """Seconds that a section may be late before it is stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a section is given: the device, how much to measure, where to write, when to end (seconds since the epoch), and the
-    recipe's fields of the whole run."""
-
-    device: str
-    sizes: Sizes
-    record: Record
-    section: str
-    deadline: float
-    run_fields: dict[str, str]
-
-    @property
-    def left(self) -> float:
-        """Seconds until the section is to end."""
-        return self.deadline - time.time()
-
-    def add(self, what: str, facts: dict, shown: str) -> None:
-        self.record.add(self.section, what, facts, shown)
 
 
 def main() -> int:

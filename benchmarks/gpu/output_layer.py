@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 from scdpo.training.log_probs import CHUNK
 from scdpo.training.output_layer import target_log_probs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 from scdpo.bench.shapes import SHAPES
 from scdpo.planning.accelerators import Accelerator
 from scdpo.planning.flops import Efficiency, compute_seconds

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 from scdpo.bench.trees import TreeShape, shaped_rows
 from scdpo.engines.interface import Completion, Generate
 from scdpo.engines.temperature import TemperatureRamp

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 
 KILLED_AFTER = "samples.jsonl"
 """The run is killed once this record has a line, and again in its last training."""

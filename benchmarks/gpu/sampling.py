@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching
 from scdpo.bench.shapes import model_of_shape, write_shape
 from scdpo.engines.interface import Engine, Generate

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.__main__ import Bench
+from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.record import device_name
 from benchmarks.gpu.sizes import TrainingCase
 from scdpo.bench.shapes import SHAPES, write_shape

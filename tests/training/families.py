@@ -10,12 +10,12 @@ from tests.conftest import DEVICE
 VOCABULARY = 40
 SIZES = {
     "vocab_size": VOCABULARY,
-    "hidden_size": 32,
+    "hidden_size": 64,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,  # the least that FlexAttention is compiled for
     "max_position_embeddings": 256,
     "pad_token_id": 0,
     "bos_token_id": 1,

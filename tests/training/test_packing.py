@@ -15,14 +15,16 @@ from scdpo.training.attention import dense
 from scdpo.training.collator import Item, collate_pairs, place
 from scdpo.training.layouts import choose_layout, preferred, set_attention
 from scdpo.training.log_probs import token_log_probs
+from scdpo.training.model_files import save_model
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.packing import BLOCK, LEAST_WIDTH, block_mask, compiled_width, depth_first, pack, sees
 from scdpo.training.plan import split
+from scdpo.training.scratch import make_model
 from scdpo.training.settings import LoraSettings, PreferenceSettings
 from scdpo.training.train import train_preference
 from tests.conftest import DEVICE, make_tree, on_processor
 from tests.solutions.test_tree import TREES
-from tests.training.conftest import same, training, weights
+from tests.training.conftest import SIZES, same, training, weights
 from tests.training.families import FAMILIES, tiny_model
 from tests.training.test_layouts import END, PROMPT, ROUNDING, TREE, on_device
 
@@ -216,9 +218,12 @@ def test_packed_micro_batches(lengths, budget, processes):
 
 @pytest.mark.parametrize("lora", [LoraSettings(), LoraSettings(rank=4, alpha=8)], ids=["all weights", "adapters"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_whole_training_on_packed_trees(lora, checkpointing, base, trees, questions, story_codec, tmp_path):
+def test_a_whole_training_on_packed_trees(lora, checkpointing, trees, questions, story_codec, tmp_path):
     """Reference log-probs, micro-batches, updates and saving: the model that trees a row each give, up to rounding, and a saved
     config that asks for nothing of ours."""
+    base = tmp_path / "base"
+    sizes = SIZES.model_copy(update={"heads": 2})  # of 16 features, the least that FlexAttention is compiled for
+    save_model(make_model(sizes, story_codec.tokenizer, seed=1), story_codec.tokenizer, base, "card\n")
     settings = PreferenceSettings(
         beta=0.5, lr=1e-3, epochs=1, batch=8, threads=1, lora=lora, activation_checkpointing=checkpointing
     )
