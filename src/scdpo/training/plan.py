@@ -6,6 +6,7 @@ A pure function of the rows and the seed, so a resumed run trains on the same st
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from scdpo.training.collator import Item, Layout
@@ -78,22 +79,37 @@ def split(items: Sequence[Item], token_budget: int, layout: Layout = "tree", pro
     halved until each process has one, as far as there are items.
     """
     single = [pair for item in items for pair in item.by_pair()] if layout == "pairs" else list(items)
-    parts: list[list[Item]] = []
-
-    def held(*part: Item) -> int:
-        sizes = [size(item, layout) for item in part]
-        return sum(sizes) if layout == "packed" else len(sizes) * sizes[0]
-
-    for item in sorted(single, key=lambda item: size(item, layout), reverse=True):
-        open_to_it = [part for part in (parts if layout == "packed" else parts[-1:]) if held(*part, item) <= token_budget]
-        if open_to_it:
-            max(open_to_it, key=lambda part: held(*part)).append(item)
-        else:
-            parts.append([item])
+    ordered = sorted(single, key=lambda item: size(item, layout), reverse=True)
+    parts = filled(ordered, token_budget) if layout == "packed" else padded(ordered, token_budget, layout)
     while len(parts) < processes and (largest := max(parts, key=len))[1:]:
         place, half = parts.index(largest), len(largest) // 2
         parts[place : place + 1] = [largest[:half], largest[half:]]
     return tuple(tuple(part) for part in parts)
+
+
+def padded(items: Sequence[Item], token_budget: int, layout: Layout) -> list[list[Item]]:
+    """Items, the largest first, in micro-batches whose rows are padded to their largest."""
+    parts: list[list[Item]] = []
+    for item in items:
+        if parts and (len(parts[-1]) + 1) * size(parts[-1][0], layout) <= token_budget:
+            parts[-1].append(item)
+        else:
+            parts.append([item])
+    return parts
+
+
+def filled(items: Sequence[Item], token_budget: int) -> list[list[Item]]:
+    """Items, the largest first, in micro-batches without padding: each in the one that has least room left for it."""
+    parts: list[list[Item]] = []
+    rooms: list[tuple[int, int]] = []  # what is left in each part, in order
+    for item in items:
+        at = bisect_left(rooms, (len(item.row), 0))
+        room, place = rooms.pop(at) if at < len(rooms) else (token_budget, len(parts))
+        if place == len(parts):
+            parts.append([])
+        parts[place].append(item)
+        insort(rooms, (room - len(item.row), place))
+    return parts
 
 
 def own_places(count: int, processes: int, own: int) -> list[tuple[int, bool]]:
