@@ -24,7 +24,7 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.sizes import FULL, SMALL
 
-SHARES = {"right": 3.0, "training": 6.0, "output_layer": 0.5, "sampling": 1.5, "run": 3.0, "plan": 0.2}
+SHARES = {"right": 4.0, "training": 6.0, "output_layer": 0.5, "sampling": 1.5, "run": 3.0, "plan": 0.2}
 """The sections in their order, and what part of the time each may take of what is left for it and those after it."""
 GRACE = 5
 """Seconds that a section may be late before it is stopped."""

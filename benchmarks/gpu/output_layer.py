@@ -45,11 +45,14 @@ def measure(bench: Bench) -> None:
 
 
 def ways() -> dict[str, Callable[..., Tensor] | None]:
+    liger = ligers() if find_spec("liger_kernel") and torch.cuda.is_available() else None
     return {
         "plain logits": plain,
         "ours, kept": lambda states, weight, target: target_log_probs(states, weight, None, target),
         "ours, computed again": lambda states, weight, target: target_log_probs(states, weight, None, target, keep=False),
-        "Liger's fused layer": ligers() if find_spec("liger_kernel") and torch.cuda.is_available() else None,
+        "Liger's fused layer": liger,
+        "Liger's fused layer, rounded once": liger
+        and (lambda states, weight, target: liger(states.bfloat16(), weight.bfloat16(), target)),
     }
 
 

@@ -26,27 +26,29 @@ LOOK = 0.05
 def measure(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, killed, sharded = (Path(folder) / name for name in ("whole", "killed", "sharded"))
-        words = [
-            "run",
-            "quickstart",
-            "--workers",
-            "1",
-            *(word for name, value in bench.run_fields.items() for word in (f"--{name}", value)),
-        ]
-        seconds = scdpo(bench, [*words, "--out", str(whole)])
-        bench.add("quickstart", {"seconds": seconds, "accuracies": accuracies(whole)}, f"{seconds:.0f} s; {accuracies(whole)}")
-        kills = [
-            kill(bench, [*words, "--out", str(killed)], killed / name) for name in (KILLED_AFTER, "models/scdpo.checkpoints")
-        ]
-        seconds = scdpo(bench, [*words, "--out", str(killed)])
-        same = {name: (whole / name).read_bytes() == (killed / name).read_bytes() for name in ("samples.jsonl", "trees.jsonl")}
-        apart = {arm: distance(whole, killed, arm) for arm in ("sft", "scdpo")}
-        facts = {"killed_in_time": kills, "same_records": same, "weights_apart": apart, "seconds": seconds}
-        shown = (
-            f"records {'the same' if all(same.values()) else 'DIFFER'}; weights {max(apart.values()):.1e} apart, of what moved"
-        )
-        bench.add("killed and continued", facts, shown)
-        shard(bench, whole, sharded)
+        fields = [word for name, value in bench.run_fields.items() for word in (f"--{name}", value)]
+        words = ["run", "quickstart", "--workers", "1", *fields]
+        try:
+            seconds = scdpo(bench, [*words, "--out", str(whole)])
+            bench.add(
+                "quickstart", {"seconds": seconds, "accuracies": accuracies(whole)}, f"{seconds:.0f} s; {accuracies(whole)}"
+            )
+            shard(bench, whole, sharded)
+            go_on(bench, [*words, "--out", str(killed)], whole, killed)
+        except subprocess.TimeoutExpired as error:
+            bench.add("out of time", {"command": error.cmd}, f"out of time in {' '.join(error.cmd[:4])} ...")
+            sys.exit(1)
+
+
+def go_on(bench: Bench, words: list[str], whole: Path, killed: Path) -> None:
+    """Kill a run twice and let it end; what is then other than in one that was never killed."""
+    kills = [kill(bench, words, killed / name) for name in (KILLED_AFTER, "models/scdpo.checkpoints")]
+    seconds = scdpo(bench, words)
+    same = {name: (whole / name).read_bytes() == (killed / name).read_bytes() for name in ("samples.jsonl", "trees.jsonl")}
+    apart = {arm: distance(whole, killed, arm) for arm in ("sft", "scdpo")}
+    facts = {"killed_in_time": kills, "same_records": same, "weights_apart": apart, "seconds": seconds}
+    shown = f"records {'the same' if all(same.values()) else 'DIFFER'}; weights {max(apart.values()):.1e} apart, of what moved"
+    bench.add("killed and continued", facts, shown)
 
 
 def scdpo(bench: Bench, words: list[str], launcher: tuple[str, ...] = ()) -> float:

@@ -49,6 +49,14 @@ class Sizes:
     run: Mapping[str, str] = field(default_factory=dict)
 
 
+RUN = {
+    "problems.pairs": "500",
+    "problems.dev": "0",
+    "problems.test": "200",
+    "sft.epochs": "8",
+    "credit.problems": "50",
+    "temperature.problems": "0",
+}
 FULL = Sizes(
     tests=(
         "tests/training/test_layouts.py",
@@ -79,13 +87,7 @@ FULL = Sizes(
     attempts=8,
     rows=128,
     new_tokens=256,
-    run={
-        "problems.pairs": "1000",
-        "problems.dev": "200",
-        "problems.test": "500",
-        "credit.problems": "200",
-        "temperature.problems": "50",
-    },
+    run=RUN,
 )
 SMALL = Sizes(
     tests=("tests/training/test_packing.py::test_the_grid_of_widths",),
@@ -99,11 +101,5 @@ SMALL = Sizes(
     attempts=2,
     rows=4,
     new_tokens=8,
-    run={
-        "problems.pairs": "250",
-        "problems.dev": "0",
-        "problems.test": "100",
-        "credit.problems": "0",
-        "temperature.problems": "0",
-    },
+    run=RUN,
 )

@@ -33,15 +33,19 @@ from scdpo.training.settings import LoraSettings, PreferenceSettings
 
 WARM_UP = 2
 """Steps before those that count: kernels are compiled and memory grows."""
+Found = dict[str, list[StepFigures]]
 SIDE_SECONDS = 12.0
 """What a side takes at least: no other is begun where less is left."""
 
 
 def measure(bench: Bench) -> None:
+    """Of every case first what its comparison needs least, then the rest, as far as there is time."""
     peak = products_peak(bench)
-    for case in bench.sizes.cases:
-        with tempfile.TemporaryDirectory() as folder:
-            measure_case(bench, case, job_of(bench, case, Path(folder)), peak)
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [(case, job_of(bench, case, Path(folder) / str(number)), {}) for number, case in enumerate(bench.sizes.cases)]
+        for further in (False, True):
+            for case, job, found in cases:
+                measure_case(bench, case, job, peak, found, further)
 
 
 def products_peak(bench: Bench) -> float:
@@ -84,8 +88,8 @@ def job_of(bench: Bench, case: TrainingCase, folder: Path) -> Job:
     return Job(str(write_shape(case.shape, folder / "shape")), tuple(rows), case.trees, settings)
 
 
-def measure_case(bench: Bench, case: TrainingCase, job: Job, peak: float) -> None:
-    """Ours in each layout, TRL with each number of pairs at once; then the best of both against each other."""
+def measure_case(bench: Bench, case: TrainingCase, job: Job, peak: float, found: Found, further: bool) -> None:
+    """The sides of a case, as far as there is time, and what they come to beside those found before."""
     pairs = sum(map(len, (row.pairs for row in job.steps[0])))
     counted = replace(job, rows=job.rows[WARM_UP * job.trees :])
     tokens = count_tokens(counted)
@@ -93,8 +97,7 @@ def measure_case(bench: Bench, case: TrainingCase, job: Job, peak: float) -> Non
     settings = job.settings.model_dump(mode="json", include={"tokens_per_micro_batch", "precision", "activation_checkpointing"})
     common = {"case": case.name, "shape": case.shape, "rank": case.rank, "pairs": pairs, "settings": settings}
     ruled = preferred(job.rows, bench.device)[0]
-    found: dict[str, list[StepFigures]] = {}
-    for name, asked in sides(bench, case, job, ruled, found):
+    for name, asked in further_sides(bench, case, job, ruled, found) if further else first_sides(case, job, ruled):
         steps = [] if bench.left < SIDE_SECONDS else steps_of(asked)
         if not steps:
             why = "no time left" if bench.left < SIDE_SECONDS else "ended before its time (out of memory?); see above"
@@ -119,27 +122,33 @@ def measure_case(bench: Bench, case: TrainingCase, job: Job, peak: float) -> Non
     compare(bench, case, f"scdpo, {ruled}", found)
 
 
-def sides(
+def first_sides(case: TrainingCase, job: Job, ruled: Layout) -> list[tuple[str, Job]]:
+    """Ours with the layout that "auto" takes, and TRL with the first number of pairs at once, where it is installed."""
+    return [ours(job, ruled), *(trl(job, at_once) for at_once in case.trl[:1] if find_spec("trl"))]
+
+
+def further_sides(
     bench: Bench, case: TrainingCase, job: Job, ruled: Layout, found: Mapping[str, Sequence[StepFigures]]
 ) -> Iterator[tuple[str, Job]]:
-    """The sides of a case, the most wanted first: ours with the layout that "auto" takes, TRL with numbers of pairs at once,
-    the fastest of these with Liger's kernels where they are installed; then our other layouts. found: who has been measured."""
-
-    def ours(layout: Layout) -> tuple[str, Job]:
-        return f"scdpo, {layout}", replace(job, settings=job.settings.model_copy(update={"layout": layout}))
-
-    yield ours(ruled)
+    """TRL with other numbers of pairs at once, and its fastest with Liger's kernels, where they are installed; then our other
+    layouts. found: who has been measured."""
     if find_spec("trl") is None:
         bench.add(f"{case.name}; TRL", {"case": case.name, "installed": False}, "not installed")
     else:
-        for at_once in case.trl:
-            yield f"TRL, {at_once} at once", replace(job, pairs_a_forward=at_once)
+        yield from (trl(job, at_once) for at_once in case.trl[1:])
         best = fastest({name: steps for name, steps in found.items() if name.startswith("TRL")})
         if best and bench.device == "cuda" and find_spec("liger_kernel"):
-            yield f"{best}, Liger", replace(job, pairs_a_forward=int(best.split()[1]), liger=True)
-    for layout in case.layouts:
-        if layout != ruled:
-            yield ours(layout)
+            name, asked = trl(job, int(best.split()[1]))
+            yield f"{name}, Liger", replace(asked, liger=True)
+    yield from (ours(job, layout) for layout in case.layouts if layout != ruled)
+
+
+def ours(job: Job, layout: Layout) -> tuple[str, Job]:
+    return f"scdpo, {layout}", replace(job, settings=job.settings.model_copy(update={"layout": layout}))
+
+
+def trl(job: Job, at_once: int) -> tuple[str, Job]:
+    return f"TRL, {at_once} at once", replace(job, pairs_a_forward=at_once)
 
 
 def steps_of(job: Job) -> list[StepFigures]:

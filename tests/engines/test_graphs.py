@@ -1,6 +1,8 @@
 """Steps that come often are captured once and replayed; nothing else changes, whatever a capture does."""
 
 import warnings
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -82,3 +84,33 @@ def test_cuda_steps_are_captured_and_failures_leave_the_device_usable():
     assert torch.cuda.current_stream() == stream
     graphs.run("adds", lambda: held.add_(1))
     assert torch.isfinite(held).all() and torch.randn(2, device=DEVICE).shape == (2,)
+
+
+def test_a_step_that_asks_the_host_is_never_captured(monkeypatch):
+    """With a stand-in for torch.cuda: the warm-up finds it out, it runs anew without, and no capture begins, because one that
+    fails leaves older torch's random numbers unusable."""
+    modes, begun, runs = [0], [], []
+    cuda = {
+        "Stream": lambda device: MagicMock(),
+        "graph_pool_handle": lambda: None,
+        "current_stream": lambda device=None: MagicMock(),
+        "stream": lambda stream: nullcontext(),
+        "get_sync_debug_mode": lambda: modes[-1],
+        "set_sync_debug_mode": modes.append,
+        "graph": lambda *args, **options: begun.append(args) or nullcontext(),
+        "CUDAGraph": MagicMock,
+    }
+    for name, stand_in in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in, raising=False)
+
+    def asks():
+        if modes[-1] == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+        runs.append("asks")
+
+    capture = CudaCapture(torch.device("cuda"))
+    with pytest.raises(CaptureFailed, match="synchronizing"):
+        capture(asks)
+    assert runs == ["asks"] and not begun and modes[-1] == 0
+    capture(lambda: runs.append("fine"))
+    assert runs == ["asks", "fine", "fine"] and len(begun) == 1 and modes[-1] == 0

@@ -225,7 +225,14 @@ def test_a_whole_training_on_packed_trees(lora, checkpointing, trees, questions,
     sizes = SIZES.model_copy(update={"heads": 2})  # of 16 features, the least that FlexAttention is compiled for
     save_model(make_model(sizes, story_codec.tokenizer, seed=1), story_codec.tokenizer, base, "card\n")
     settings = PreferenceSettings(
-        beta=0.5, lr=1e-3, epochs=1, batch=8, threads=1, lora=lora, activation_checkpointing=checkpointing
+        beta=0.5,
+        lr=1e-3,
+        epochs=1,
+        batch=8,
+        threads=1,
+        lora=lora,
+        activation_checkpointing=checkpointing,
+        precision="float32",
     )
     found = {}
     for layout in ("packed", "tree"):

@@ -110,11 +110,15 @@ class BatchedGenerate:
 def best_settings(device: torch.device, rows: int, capacity: int) -> dict[str, Any]:
     """What continuous batching is fastest with on a device. On a GPU graphs and batches ahead are as the library decides; where
     flash attention is installed, so are pages and their number, since its kernels want pages of their own."""
-    pages = {"page_size": PAGE, "num_blocks": rows * -(-capacity // PAGE), "max_batch_tokens": max(512, 2 * rows)}
-    if device.type == "cpu":
-        return pages | {"auto_switch_to_flash": False, "use_cuda_graph": False, "use_async_batching": False}
-    has_flash = is_flash_attn_2_available() or is_flash_attn_3_available()
-    return {"auto_switch_to_flash": True} if has_flash else pages | {"auto_switch_to_flash": False}
+    known = ContinuousBatchingConfig.__dataclass_fields__
+    page = "page_size" if "page_size" in known else "block_size"  # before transformers 5.20
+    pages = {page: PAGE, "num_blocks": rows * -(-capacity // PAGE), "max_batch_tokens": max(512, 2 * rows)}
+    on_processor = device.type == "cpu"
+    has_flash = not on_processor and (is_flash_attn_2_available() or is_flash_attn_3_available())
+    wanted = ({} if has_flash else pages) | {"auto_switch_to_flash": has_flash}
+    if on_processor:
+        wanted |= {"use_cuda_graph": False, "use_async_batching": False}
+    return {name: value for name, value in wanted.items() if name in known}
 
 
 class ContinuousBatching:

@@ -45,8 +45,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
-    """One optimizer step: its seconds, its loss, and the peak memory so far in GB: of a GPU all of it, of a process what it has
-    over its start."""
+    """One optimizer step: its seconds, its loss, and the peak memory so far in GB: of a GPU all that its steps took, of a
+    process what it has over its start."""
 
     seconds: float
     loss: float
@@ -177,6 +177,7 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
 
     memory_before: what the process held, in GB, when its model was loaded and nothing else done.
     """
+    import torch
     from transformers import TrainerCallback
 
     loss_of = trainer.training_step
@@ -192,6 +193,8 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
 
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
             line.send(memory_before)
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()  # what was done to prepare is none of a step's
             self.wait()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:

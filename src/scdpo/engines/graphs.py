@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable
 
 import torch
 
+from scdpo.errors import first_line
+
 Step = Callable[[], object]
 WORTH_CAPTURING = 4
 """Times that a step must come before it is captured: a capture costs as much as some steps do, and many shapes come once."""
@@ -58,11 +60,25 @@ class CudaCapture:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Step) -> Step:
-        """Run `step`, capture it, and return its replay. Raises CaptureFailed behind the run."""
+        """Run `step`, capture it, and return its replay. Raises CaptureFailed behind the run.
+
+        A step that asks the host is found out while it runs: a capture that fails leaves older torch's random numbers
+        unusable. It is then run anew, so it must not have changed anything before it asked.
+        """
         outer = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(outer)
-        with torch.cuda.stream(self.stream):  # what libraries set up at a first call must not be captured
+        mode = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.cuda.stream(self.stream):  # what libraries set up at a first call must not be captured
+                step()
+        except RuntimeError as error:
+            torch.cuda.set_sync_debug_mode(mode)
+            outer.wait_stream(self.stream)
             step()
+            raise CaptureFailed(first_line(error)) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
         outer.wait_stream(self.stream)
         graph = torch.cuda.CUDAGraph()
         try:
@@ -73,5 +89,5 @@ class CudaCapture:
                 step()
         except RuntimeError as error:
             cause = error.__context__ or error  # the end of a broken capture is an error too
-            raise CaptureFailed(str(cause).strip().split("\n")[0]) from error
+            raise CaptureFailed(first_line(cause)) from error
         return graph.replay

@@ -128,5 +128,8 @@ def pair_log_probs(tokens: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Te
 
 def pair_lengths(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """(chosen, rejected), each [pairs]: how many tokens each side counts after the fork."""
-    count = len(batch["forks"])
-    return torch.bincount(batch["chosen_pair"], minlength=count), torch.bincount(batch["rejected_pair"], minlength=count)
+    none = torch.zeros_like(batch["forks"])
+    chosen, rejected = (
+        batch[f"{side}_pair"] for side in ("chosen", "rejected")
+    )  # added up: a GPU counts only what it waits for
+    return none.index_add(0, chosen, torch.ones_like(chosen)), none.index_add(0, rejected, torch.ones_like(rejected))
