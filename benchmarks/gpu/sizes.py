@@ -54,6 +54,8 @@ RUN = {
     "problems.dev": "0",
     "problems.test": "200",
     "sft.epochs": "8",
+    "training.optimizer": "adamw",  # sharded weights are not for Muon
+    "rft.optimizer": "adamw",
     "credit.problems": "50",
     "temperature.problems": "0",
 }
