@@ -69,7 +69,7 @@ def measure(bench: Bench) -> None:
 
 def forks(trunks: int, attempts: int, most: int, vocabulary: int) -> list[Generate]:
     draw = random.Random("forks")
-    asked = []
+    asked: list[Generate] = []
     for _ in range(trunks):
         ids = tuple(draw.randrange(20, vocabulary - 1) for _ in range(draw.choice(KEPT)))
         for _ in range(attempts):
@@ -93,4 +93,4 @@ def timed(engine: Engine, requests: list[Generate], device: str, rows: int) -> t
         return time.perf_counter() - began, sum(len(completion.ids) for completion in done)
     finally:
         with suppress(AttributeError):
-            engine.stop()  # type: ignore[attr-defined]  # continuous batching has threads of its own
+            engine.stop()  # continuous batching has threads of its own

@@ -42,7 +42,9 @@ def measure(bench: Bench) -> None:
     """Of every case first what its comparison needs least, then the rest, as far as there is time."""
     peak = products_peak(bench)
     with tempfile.TemporaryDirectory() as folder:
-        cases = [(case, job_of(bench, case, Path(folder) / str(number)), {}) for number, case in enumerate(bench.sizes.cases)]
+        cases: list[tuple[TrainingCase, Job, Found]] = [
+            (case, job_of(bench, case, Path(folder) / str(number)), {}) for number, case in enumerate(bench.sizes.cases)
+        ]
         for further in (False, True):
             for case, job, found in cases:
                 measure_case(bench, case, job, peak, found, further)
