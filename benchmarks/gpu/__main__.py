@@ -91,7 +91,8 @@ def run_section(section: str, options: argparse.Namespace, record: Record, deadl
     words += ["--device", options.device, *(["--small"] if options.small else [])]
     words += ["--run", *(f"{name}={value}" for name, value in options.run)] if options.run else []
     began = time.time()
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.gpu", *words], start_new_session=True)
+    variables = os.environ | ({"CUDA_VISIBLE_DEVICES": ""} if options.device == "cpu" else {})
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.gpu", *words], env=variables, start_new_session=True)
     try:
         code = process.wait(timeout=max(0.0, deadline - time.time()) + GRACE)
         ended = "whole" if code == 0 else f"failed with exit code {code}; its last words are in the output"

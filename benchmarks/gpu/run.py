@@ -4,7 +4,6 @@ with one process."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -33,11 +32,13 @@ def measure(bench: Bench) -> None:
             bench.add(
                 "quickstart", {"seconds": seconds, "accuracies": accuracies(whole)}, f"{seconds:.0f} s; {accuracies(whole)}"
             )
-            shard(bench, whole, sharded)
+            is_sharded = shard(bench, whole, sharded)
             go_on(bench, [*words, "--out", str(killed)], whole, killed)
         except subprocess.TimeoutExpired as error:
             bench.add("out of time", {"command": error.cmd}, f"out of time in {' '.join(error.cmd[:4])} ...")
             sys.exit(1)
+        if not is_sharded:
+            sys.exit("the trainings by fsdp.yaml failed")
 
 
 def go_on(bench: Bench, words: list[str], whole: Path, killed: Path) -> None:
@@ -56,7 +57,6 @@ def scdpo(bench: Bench, words: list[str], launcher: tuple[str, ...] = ()) -> flo
     began = time.time()
     done = subprocess.run(
         [sys.executable, *launcher, "-m", "scdpo", *words],
-        env=environment(bench),
         capture_output=True,
         text=True,
         timeout=max(1.0, bench.left),
@@ -69,9 +69,7 @@ def scdpo(bench: Bench, words: list[str], launcher: tuple[str, ...] = ()) -> flo
 
 def kill(bench: Bench, words: list[str], sign: Path) -> bool:
     """Start a command and kill it with -9 once `sign` is there; whether it still ran then."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scdpo", *words], env=environment(bench), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-m", "scdpo", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and bench.left > 0 and not (sign.exists() and (sign.is_dir() or sign.stat().st_size)):
         time.sleep(LOOK)
     was_alive = process.poll() is None
@@ -80,15 +78,11 @@ def kill(bench: Bench, words: list[str], sign: Path) -> bool:
     return was_alive
 
 
-def environment(bench: Bench) -> dict[str, str]:
-    return dict(os.environ) if bench.device == "cuda" else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-
-
-def shard(bench: Bench, whole: Path, copy: Path) -> None:
-    """The preference trainings of a copy of the run, launched with the shipped settings for FSDP2 and one process."""
+def shard(bench: Bench, whole: Path, copy: Path) -> bool:
+    """A copy of the run trains anew, launched by the shipped settings for FSDP2 with one process; False where that fails."""
     if bench.device != "cuda":
         bench.add("FSDP2, one process", {"note": "needs a GPU"}, "left out: accelerate shards on GPUs only")
-        return
+        return True
     shutil.copytree(whole, copy)
     for model in (copy / "models").iterdir():
         if model.name != "sft":
@@ -99,10 +93,11 @@ def shard(bench: Bench, whole: Path, copy: Path) -> None:
         seconds = scdpo(bench, ["train", str(copy)], (*launcher, "--main_process_port", "0"))
     except subprocess.CalledProcessError as error:
         bench.add("FSDP2, one process", {"exit": error.returncode}, f"FAILED with exit code {error.returncode}")
-        return
+        return False
     apart = {arm: distance(whole, copy, arm) for arm in ("rft", "scdpo") if (copy / "models" / arm).is_dir()}
     shown = f"trained in {seconds:.0f} s; weights {max(apart.values()):.1e} apart, of what moved"
     bench.add("FSDP2, one process", {"seconds": seconds, "weights_apart": apart}, shown)
+    return True
 
 
 def accuracies(run: Path) -> str:

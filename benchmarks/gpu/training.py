@@ -6,6 +6,7 @@ Each side runs in a process of its own, one after the other, because both togeth
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from scdpo.bench.shapes import SHAPES, write_shape
 from scdpo.bench.training import count_tokens, one_step, side
 from scdpo.bench.training_sides import Job, StepFigures
 from scdpo.bench.trees import shaped_rows
+from scdpo.bench.waiting import wait_for
 from scdpo.errors import BenchError
 from scdpo.planning.accelerators import ACCELERATORS
 from scdpo.planning.flops import training_flops
@@ -52,16 +54,14 @@ def measure(bench: Bench) -> None:
 
 def products_peak(bench: Bench) -> float:
     """TFLOP a second of a large bfloat16 product on random data: what this card reaches, beside what its vendor names."""
-    import time
-
     side = bench.sizes.side
     one, other = (torch.randn(side, side, device=bench.device).bfloat16() for _ in range(2))
     seconds = []
     for _ in range(13):
-        _wait(bench)
+        wait_for(bench.device)
         began = time.perf_counter()
         one @ other
-        _wait(bench)
+        wait_for(bench.device)
         seconds.append(time.perf_counter() - began)
     reached = 2 * side**3 / median(seconds[3:]) / 1e12
     name = device_name(bench.device).upper()
@@ -69,11 +69,6 @@ def products_peak(bench: Bench) -> float:
     facts = {"tflops": reached, "vendor_tflops": vendor, "side": side}
     bench.add("peak of bfloat16 products", facts, f"{reached:.0f} TFLOP/s (vendor: {vendor or 'not known here'})")
     return vendor or reached
-
-
-def _wait(bench: Bench) -> None:
-    if bench.device == "cuda":
-        torch.cuda.synchronize()
 
 
 def job_of(bench: Bench, case: TrainingCase, folder: Path) -> Job:

@@ -57,12 +57,13 @@ def test_whole_in_small(small_options, tmp_path):
     assert f"the record: {tmp_path}" in done.stdout
 
 
-def test_a_cut_run_keeps_what_it_has(tmp_path):
-    """One section that has no time at all, and one that no card is needed for: the first is stopped and said to be."""
-    done = bench("--device", "cpu", "--minutes", "0", "--sections", "output_layer", "--out", str(tmp_path))
+def test_a_section_out_of_time_is_stopped_and_the_next_one_runs(tmp_path):
+    """The record says so, and is whole."""
+    done = bench("--device", "cpu", "--minutes", "0", "--sections", "right", "plan", "--out", str(tmp_path))
     found = record(tmp_path)["sections"]
-    assert found["output_layer"]["ended"] in ("whole", "stopped at the end of its time")
-    assert done.returncode == (0 if found["output_layer"]["ended"] == "whole" else 1)
+    assert done.returncode == 1
+    assert found["right"]["ended"] == "stopped at the end of its time"
+    assert list(found) == ["right", "plan"] and found["plan"]["ended"]
 
 
 def test_without_a_gpu_it_says_what_to_do(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from scdpo.bench.sampling import Case, Figures, Work
+from scdpo.bench.waiting import wait_for
 from scdpo.engines.graphs import CudaCapture
 from scdpo.engines.processors import SlicedLinear, for_processor
 from scdpo.solutions.codec import Codec
@@ -52,9 +53,3 @@ def products_seconds(model: Any, rows: int, with_output: bool) -> float:
         wait_for(model.device)
         fastest = min(fastest, time.perf_counter() - began)
     return fastest
-
-
-def wait_for(device: torch.device) -> None:
-    """Until a device has done what it was asked for; a processor has."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)

@@ -111,7 +111,7 @@ def best_settings(device: torch.device, rows: int, capacity: int) -> dict[str, A
     """What continuous batching is fastest with on a device. On a GPU graphs and batches ahead are as the library decides; where
     flash attention is installed, so are pages and their number, since its kernels want pages of their own."""
     known = ContinuousBatchingConfig.__dataclass_fields__
-    page = "page_size" if "page_size" in known else "block_size"  # before transformers 5.20
+    page = "page_size" if "page_size" in known else "block_size"  # of older transformers
     pages = {page: PAGE, "num_blocks": rows * -(-capacity // PAGE), "max_batch_tokens": max(512, 2 * rows)}
     on_processor = device.type == "cpu"
     has_flash = not on_processor and (is_flash_attn_2_available() or is_flash_attn_3_available())

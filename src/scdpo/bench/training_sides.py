@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from scdpo.bench.waiting import wait_for
 from scdpo.precision import training_device
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.settings import PreferenceSettings
@@ -128,7 +129,8 @@ def trl_trainer(job: Job, model: Any, folder: Path) -> Any:
 
     if job.settings.lora.rank and job.settings.precision == "bfloat16":
         for weight in model.parameters():  # frozen ones in bfloat16, as its users load them
-            weight.data = weight.data if weight.requires_grad else weight.data.bfloat16()
+            if not weight.requires_grad:
+                weight.data = weight.data.bfloat16()
     pairs = trl_records(job.rows)
     common = arguments(job, model, folder).to_dict()
     known = {name: value for name, value in common.items() if name in DPOConfig.__dataclass_fields__}
@@ -198,7 +200,7 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
             self.wait()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            wait_for_device()
+            wait_for(training_device())
             seconds = time.perf_counter() - self.began
             line.send(StepFigures(seconds, sum(losses), peak_memory() - memory_before))
             losses.clear()
@@ -210,14 +212,6 @@ def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:
 
     trainer.training_step = training_step
     trainer.add_callback(Watch())
-
-
-def wait_for_device() -> None:
-    """Wait until a GPU has done what it was told: its work runs behind the host's."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def start_memory() -> float:

@@ -128,8 +128,6 @@ def pair_log_probs(tokens: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Te
 
 def pair_lengths(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """(chosen, rejected), each [pairs]: how many tokens each side counts after the fork."""
-    none = torch.zeros_like(batch["forks"])
-    chosen, rejected = (
-        batch[f"{side}_pair"] for side in ("chosen", "rejected")
-    )  # added up: a GPU counts only what it waits for
+    # Added up and not counted: for a count the host would wait for a GPU.
+    none, chosen, rejected = torch.zeros_like(batch["forks"]), batch["chosen_pair"], batch["rejected_pair"]
     return none.index_add(0, chosen, torch.ones_like(chosen)), none.index_add(0, rejected, torch.ones_like(rejected))
