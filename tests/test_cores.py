@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from scdpo.cores import share_cores, side_by_side, usable_cores, usable_threads
-from scdpo.pipeline import tasks
-from scdpo.pipeline.recipe import build_recipe
-from scdpo.pipeline.run_directory import RunDirectory
-from scdpo.pipeline.stages import Bench
-from scdpo.pipeline.workers import Workers
+from scdpo.run import tasks
+from scdpo.run.recipe import build_recipe
+from scdpo.run.run_directory import RunDirectory
+from scdpo.run.stages import Bench
+from scdpo.run.workers import Workers
 
 EIGHT = set(range(8))
 
@@ -67,7 +67,7 @@ def test_an_affinity_mask_counts():
         "share_cores()\n"
         "import torch\n"
         "started = torch.get_num_threads()\n"
-        "from scdpo.pipeline.tasks import use_threads\n"
+        "from scdpo.run.tasks import use_threads\n"
         "use_threads(2)\n"
         "print(json.dumps([started, torch.get_num_threads(), side_by_side(0), side_by_side(1), usable_threads(0)]))\n"
     )
@@ -94,12 +94,12 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
     """Workers, threads, the sandbox's jobs and the manifest, of a recipe that asks for two threads."""
     cores(1)
     for room in (
-        "pipeline.tasks",
-        "pipeline.manifest",
+        "run.tasks",
+        "run.manifest",
         "sandbox.sandbox",
-        "commands.small",
-        "commands.plan",
-        "commands.execute",
+        "cli.small",
+        "cli.plan",
+        "cli.execute",
     ):
         monkeypatch.setattr(f"scdpo.{room}.usable_cores", lambda: 1)
     recipe = build_recipe({"engine": {"threads": 2}, "sft": {"threads": 2}, "code": {"format": "blocks"}}, "made", {})
@@ -111,7 +111,7 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "open_run", lambda path: run)
     sandbox = tasks.load_sandbox.__wrapped__(tmp_path)
     assert sandbox.settings.jobs == 1
-    from scdpo.pipeline.manifest import describe_machine
+    from scdpo.run.manifest import describe_machine
 
     assert describe_machine(Bench(run, workers, workers, None))["machine"]["cores"] == 1
 

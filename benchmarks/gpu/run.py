@@ -87,7 +87,7 @@ def shard(bench: Bench, whole: Path, copy: Path) -> bool:
     for model in (copy / "models").iterdir():
         if model.name != "sft":
             shutil.rmtree(model)
-    settings = resources.files("scdpo.pipeline") / "recipes" / "accelerate" / "fsdp.yaml"
+    settings = resources.files("scdpo.run") / "recipes" / "accelerate" / "fsdp.yaml"
     launcher = ("-m", "accelerate.commands.launch", "--config_file", str(settings), "--num_processes", "1")
     try:
         seconds = scdpo(bench, ["train", str(copy)], (*launcher, "--main_process_port", "0"))

@@ -2,6 +2,6 @@
 
 import sys
 
-from scdpo.cli import main
+from scdpo.cli.main import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
-    """Each room defines its own section; pipeline/recipe puts them together."""
+    """Each room defines its own section; run/recipe puts them together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

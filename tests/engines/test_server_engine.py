@@ -17,8 +17,8 @@ from scdpo.engines.server_engine import ServerEngine
 from scdpo.engines.settings import EngineSettings, ServerSettings
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.errors import ModelError, RecipeError
-from scdpo.pipeline.engine import open_engine
-from scdpo.pipeline.recipe import load_recipe
+from scdpo.run.engine import open_engine
+from scdpo.run.recipe import load_recipe
 from scdpo.sampling.continuation import SamplingRules, continue_solution
 from scdpo.sampling.driver import run_all
 from tests.conftest import GREEDY

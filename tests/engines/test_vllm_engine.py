@@ -9,7 +9,7 @@ from scdpo.engines.pieces import Landmarks
 from scdpo.engines.settings import VllmSettings
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine
-from scdpo.pipeline.engine import open_engine
+from scdpo.run.engine import open_engine
 from scdpo.sampling.driver import run_all
 from tests.conftest import GREEDY
 

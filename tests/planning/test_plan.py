@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from scdpo.cli import main
-from scdpo.pipeline.recipe import build_recipe, load_recipe
+from scdpo.cli.main import main
 from scdpo.planning.accelerators import accelerator
 from scdpo.planning.fitting import fleet, gpu_memory, remedies
 from scdpo.planning.flops import Efficiency, forward_flops, training_flops
@@ -20,6 +19,7 @@ from scdpo.planning.shape import shape_of
 from scdpo.planning.shown import remedy_text
 from scdpo.planning.stages import Known, make_plan
 from scdpo.planning.workload import Chances, Given, yields
+from scdpo.run.recipe import build_recipe, load_recipe
 from scdpo.training.known_configs import CONFIGS
 from scdpo.training.settings import LoraSettings, OptimizerSettings
 
@@ -210,7 +210,7 @@ def test_the_command(tmp_path, capsys):
 MEASURE = """
 import sys
 from pathlib import Path
-from scdpo.pipeline.tasks import sft_task
+from scdpo.run.tasks import sft_task
 sft_task(Path(sys.argv[1]), report=lambda *event: None)
 (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(peak)  # ru_maxrss would be that of the process that began this one, where it was larger
@@ -220,8 +220,8 @@ print(peak)  # ru_maxrss would be that of the process that began this one, where
 @pytest.mark.slow
 def test_measured_peak_of_the_quickstart(tmp_path):
     """SFT of the quickstart's model, in a process of its own: the measured peak within 20% of the plan's."""
-    from scdpo.pipeline.run_directory import RunDirectory
     from scdpo.planning.stages import known
+    from scdpo.run.run_directory import RunDirectory
 
     run = RunDirectory.prepare(tmp_path / "run", "quickstart", {"sft.epochs": "0.2", "problems.pairs": "10"})
     made = subprocess.run([sys.executable, "-c", MEASURE, str(run.path)], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scdpo.bench.page import find_browser
-from scdpo.cli import main
+from scdpo.cli.main import main
 
 pytest.importorskip("playwright")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from scdpo.cli import main
+from scdpo.cli.main import main
 from scdpo.errors import ModelError
 from scdpo.training.adapters import add_adapters, is_adapter
 from scdpo.training.collator import Item, collate_pairs

@@ -7,7 +7,7 @@ import pytest
 from scdpo.bench.training import Setting, expected_memory
 from scdpo.bench.training_sides import StepFigures, trl_records
 from scdpo.bench.trees import paper_rows
-from scdpo.cli import main
+from scdpo.cli.main import main
 from scdpo.errors import ProblemError
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from scdpo.errors import BenchError
-from scdpo.pipeline.run_directory import RunDirectory
+from scdpo.run.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LOOKS = 0.25
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scdpo.errors import RecipeError
-from scdpo.pipeline.recipe import Recipe, build_recipe
 from scdpo.planning.accelerators import Accelerator
 from scdpo.planning.flops import Efficiency, compute_seconds, decoding_seconds
 from scdpo.planning.memory import reference_memory, sampling_memory, training_memory
 from scdpo.planning.stages import Known, Plan, StagePlan, make_plan
+from scdpo.run.recipe import Recipe, build_recipe
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Numbers of accelerators that are tried."""

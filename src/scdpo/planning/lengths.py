@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError, ProblemError
-from scdpo.pipeline.prompts import codec_of, starting_tokenizer
-from scdpo.pipeline.recipe import Recipe
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, make_splits
+from scdpo.run.prompts import codec_of, starting_tokenizer
+from scdpo.run.recipe import Recipe
 from scdpo.training.configs import find_config
 
 LOOKED_AT = 200

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scdpo.pipeline.precisions import described, grouped
 from scdpo.planning.accelerators import GIB
 from scdpo.planning.fitting import Fleet, Remedy
 from scdpo.planning.flops import Efficiency
 from scdpo.planning.memory import trainable, weight_bytes
 from scdpo.planning.stages import Plan, disk
 from scdpo.report.markdown import table
+from scdpo.run.precisions import described, grouped
 
 SAMPLED = ("sample", "fork", "evaluate", "credit", "temperature")
 

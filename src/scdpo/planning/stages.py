@@ -8,8 +8,6 @@ from math import ceil
 from pathlib import Path
 
 from scdpo.exchange.tree_file import read_tree_file
-from scdpo.pipeline.precisions import settle_precisions, with_precisions
-from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.configs import model_shape
 from scdpo.planning.flops import forward_flops, training_flops
 from scdpo.planning.lengths import Lengths, lengths_of
@@ -26,6 +24,8 @@ from scdpo.planning.memory import (
 from scdpo.planning.shape import ModelShape
 from scdpo.planning.workload import Chances, Given, Workload, workload
 from scdpo.precision import Choice
+from scdpo.run.precisions import settle_precisions, with_precisions
+from scdpo.run.recipe import Recipe
 from scdpo.training.settings import OptimizerSettings
 
 RECORD_BYTES = 14.0
@@ -138,7 +138,7 @@ def make_plan(recipe: Recipe, facts: Known) -> Plan:
 
 
 def at_once(cores: int, threads: int, tasks: int) -> int:
-    """Processes side by side (pipeline/workers.py): as many as a task's threads leave cores for, and as there are tasks."""
+    """Processes side by side (run/workers.py): as many as a task's threads leave cores for, and as there are tasks."""
     return max(1, min(cores // (threads or cores), tasks))
 
 

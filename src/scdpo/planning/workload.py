@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp, lgamma
 
-from scdpo.pipeline.recipe import Recipe
 from scdpo.planning.lengths import Lengths
+from scdpo.run.recipe import Recipe
 
 ALL = 7500
 """Problems where a recipe says "all": about those of GSM8K and of MATH."""

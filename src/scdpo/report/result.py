@@ -1,4 +1,4 @@
-"""What a report is made from: the figures of one run, gathered by the pipeline. Knows no files and no format."""
+"""What a report is made from: the figures of one run, gathered by run. Knows no files and no format."""
 
 from __future__ import annotations
 

@@ -1,0 +1,281 @@
+"""Recipes: the whole of what a run does, as TOML, every field of it overridable on the command line.
+
+Knows the rooms' settings; knows no run directory.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError
+
+from scdpo.credit.settings import CreditSettings
+from scdpo.engines.settings import EngineSettings
+from scdpo.errors import RecipeError
+from scdpo.evaluation.settings import EvaluationSettings, TemperatureSettings
+from scdpo.problems.settings import ProblemSettings, each_source
+from scdpo.run.ray_settings import RaySettings
+from scdpo.sampling.arms import ARMS, Arm
+from scdpo.sampling.settings import ForkSettings, SamplingSettings
+from scdpo.sandbox.settings import SandboxSettings
+from scdpo.settings import Settings
+from scdpo.solutions.settings import CodeSettings, PromptSettings, StepSettings
+from scdpo.training.settings import ModelSettings, OptimizerSettings, PreferenceSettings
+
+
+class RunSettings(Settings):
+    """The run as a whole."""
+
+    seed: int = Field(42, ge=0)
+    """Every random choice of the run derives from it."""
+    preset: Literal["", "paper-scripts"] = ""
+    """paper-scripts: fields that are not set take the values of the authors' released scripts (docs/code.md)."""
+    rounds: int = Field(1, ge=1)
+    """How often to sample, fork and train: each round after the first goes on from the scdpo model of the one before."""
+    reference: Literal["moved", "kept"] = "moved"
+    """The reference of later rounds. moved: the model that the round starts from; kept: the SFT model."""
+    arms: tuple[Arm, ...] = ARMS
+    """What is trained in the first round; without some of them the comparisons with these are left out. Always with scdpo."""
+
+
+class Recipe(Settings):
+    """All sections of a recipe."""
+
+    run: RunSettings = RunSettings()
+    problems: ProblemSettings = ProblemSettings()
+    prompt: PromptSettings = PromptSettings()
+    steps: StepSettings = StepSettings()
+    code: CodeSettings = CodeSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    model: ModelSettings = ModelSettings()
+    sft: OptimizerSettings = OptimizerSettings()
+    engine: EngineSettings = EngineSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    fork: ForkSettings = ForkSettings()
+    training: PreferenceSettings = PreferenceSettings()
+    rft: OptimizerSettings = OptimizerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    credit: CreditSettings = CreditSettings()
+    temperature: TemperatureSettings = TemperatureSettings()
+    ray: RaySettings = RaySettings()
+
+    def context_of(self, training: OptimizerSettings) -> int:
+        """The most tokens of a question with its solution in one of the recipe's trainings."""
+        return training.context or self.model.context
+
+    def to_toml(self) -> str:
+        """The recipe in full, as a file that gives the same recipe again."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def packaged_recipes() -> list[str]:
+    """The names of the recipes that come with the package."""
+    folder = resources.files("scdpo.run") / "recipes"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """A recipe by packaged name or path, with overrides ("section.field" -> value as typed). Raises RecipeError."""
+    return build_recipe(_read(name), name, overrides or {})
+
+
+def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str]) -> Recipe:
+    """A recipe from a parsed TOML table and overrides. Raises RecipeError naming the field and the closest valid one."""
+    for path, value in overrides.items():
+        *sections, field = path.split(".")
+        place: Any = table
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"--{path}: {section} is a field and has no fields of its own")
+        place[field] = _literal(value)
+    table = _with_preset(table)
+    try:
+        recipe = Recipe.model_validate(table)
+    except ValidationError as error:
+        flaws = dict.fromkeys(_explain(name, dict(detail), overrides) for detail in error.errors())
+        raise RecipeError("; ".join(flaws)) from error
+    misfit = find_misfit(recipe)
+    if misfit:
+        raise RecipeError(f"recipe {name}: {misfit}")
+    return recipe
+
+
+def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
+    """The table over the values of the preset that it names."""
+    run = table.get("run")
+    name = run.get("preset") if isinstance(run, dict) else None
+    file = resources.files("scdpo.run") / "recipes" / "presets" / f"{name}.toml"
+    if not isinstance(name, str) or "/" in name or not file.is_file():
+        return table
+    preset = tomllib.loads(file.read_text(encoding="utf-8"))
+    return _over(preset, table)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, in which the upper one's fields win, at any depth."""
+    tables = [name for name in below if isinstance(below[name], dict) and isinstance(above.get(name), dict)]
+    return {**below, **above, **{name: _over(below[name], above[name]) for name in tables}}
+
+
+def find_misfit(recipe: Recipe) -> str | None:
+    """Values that are right alone and wrong together, with the cure; None where all fit."""
+    model = recipe.model
+    for section, tokens in (("sampling", recipe.sampling.max_new_tokens), ("evaluation", recipe.evaluation.max_new_tokens)):
+        if tokens >= model.context:
+            return (
+                f"{section}.max_new_tokens is {tokens} and model.context, which holds the question too, {model.context}; "
+                "raise model.context or lower the other"
+            )
+    if recipe.run.reference == "kept" and recipe.run.rounds == 1:
+        return (
+            'run.reference = "kept" says what later rounds refer to and run.rounds is 1; raise it, or leave run.reference out'
+        )
+    if recipe.engine.kind == "server" and recipe.run.rounds > 1:
+        return (
+            f'engine.kind = "server" knows models by name, and each of the {recipe.run.rounds} rounds has another "scdpo"; '
+            "set another engine.kind, or run.rounds = 1"
+        )
+    if "scdpo" not in recipe.run.arms:
+        return 'run.arms has no "scdpo", which every run trains; add it'
+    untrained = set(recipe.temperature.models) - {"sft", *recipe.run.arms}
+    if recipe.temperature.problems and untrained:
+        return f"temperature.models has {', '.join(sorted(untrained))}, not in run.arms; change one of them"
+    if recipe.sampling.trees and recipe.run.rounds > 1:
+        return f"run.rounds is {recipe.run.rounds}: later rounds sample, and sampling.trees gives the pairs; set it to 1"
+    if recipe.sampling.trees and "dpo-data-equal" in recipe.run.arms:
+        return (
+            'run.arms has "dpo-data-equal", which needs sampled solutions, and sampling.trees gives only pairs; '
+            'set run.arms = ["dpo", "scdpo"], with "rft" where the chosen solutions are whole'
+        )
+    if not model.path and model.width % (2 * model.heads):
+        return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
+    for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
+        if settings.context > model.context:
+            bound = f"model.context, which bounds it, {model.context}"
+            return f"{section}.context is {settings.context} and {bound}; raise model.context"
+        if settings.lora.quantize and not settings.lora.rank:
+            return f"{section}.lora.quantize freezes the weights and {section}.lora.rank is 0; raise the rank"
+        if settings.lora.rank and settings.optimizer == "muon":
+            return (
+                f'{section}.optimizer is "muon", which is for full training from scratch; set it to "adamw" with {section}.lora'
+            )
+    if recipe.sft.lora.quantize and not model.path:
+        return "sft.lora.quantize needs a trained model in model.path"
+    if recipe.training.loss.label_smoothing and recipe.training.loss.kind != "sigmoid":
+        return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
+    if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
+        return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
+    coded = set(each_source(recipe.problems.source)) & {"stories_code", "gsm_symbolic_code"}
+    if coded and recipe.code.format != "blocks":
+        return f'problems.source "{coded.pop()}" is written in marked blocks; set code.format = "blocks"'
+    if recipe.engine.kind == "server" and not recipe.engine.server.addresses:
+        return 'engine.kind is "server" and engine.server.addresses is empty; set it to ["http://host:port/v1"]'
+    if recipe.prompt.template and "{question}" not in recipe.prompt.template:
+        return 'prompt.template has no "{question}"; put it where the question belongs'
+    unused = [name for name in ("system", "answer_start", "chat_options") if getattr(recipe.prompt, name)]
+    if unused and not recipe.prompt.chat:
+        return f"prompt.{unused[0]} is for chat prompts; set prompt.chat = true, or write it into prompt.template"
+    if recipe.prompt.chat and not model.path:
+        return "prompt.chat needs a model with a chat template, and this one is made from scratch; set model.path"
+    return None
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name).expanduser()
+    packaged = resources.files("scdpo.run") / "recipes" / f"{name}.toml"
+    try:
+        if path.is_file():
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        if "/" not in name and packaged.is_file():
+            return tomllib.loads(packaged.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {name}: {error}") from error
+    close = difflib.get_close_matches(name, packaged_recipes(), n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(packaged_recipes())}"
+    raise RecipeError(f'no recipe "{name}", neither a file nor a packaged one; {hint}')
+
+
+def _literal(value: str) -> Any:
+    """A command-line value as TOML understands it, else as the text it is."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _explain(name: str, detail: Mapping[str, Any], overrides: Mapping[str, str]) -> str:
+    """One validation error as a line that names recipe, section and field, and the closest valid name."""
+    *sections, field = _known_place(detail)
+    path = ".".join((*sections, field))
+    place = f"recipe {name}:" + (f" [{'.'.join(sections)}]" if sections else "")
+    if detail["type"] in UNKNOWN_FIELD:
+        valid = field_names(sections)
+        close = difflib.get_close_matches(field, valid, n=1, cutoff=0.5)
+        hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(valid)}"
+        what = "field" if sections else "section"
+        return f"--{path}: no such {what}; {hint}" if path in overrides else f'{place} has no {what} "{field}"; {hint}'
+    origin = f"--{path}" if path in overrides else f"{place} {field}"
+    return f"{origin}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}"
+
+
+def _known_place(detail: Mapping[str, Any]) -> Sequence[str]:
+    """Where an error lies, without what pydantic adds behind a field: which of its types, which item."""
+    place = [str(part) for part in detail["loc"]]
+    while len(place) > 1 and detail["type"] not in UNKNOWN_FIELD and place[-1] not in field_names(place[:-1]):
+        place.pop()
+    return place
+
+
+UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def field_names(sections: Sequence[str]) -> list[str]:
+    """The fields that a section of the recipe has (the sections themselves, for no section)."""
+    kind: Any = Recipe
+    for section in sections:
+        kind = _fields(kind).get(section)
+    return list(_fields(kind))
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return dict.fromkeys(getattr(kind, "__dataclass_fields__", {}))
+
+
+def described_fields(settings: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(path, default, description) of every field, for help texts."""
+    for name, field in settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from described_fields(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "" if field.is_required() else str(field.default), field.description or ""
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Each field in which two recipes differ, as "section.field: old there, new now"."""
+    first, second = flat_fields(old), flat_fields(new)
+    paths = dict.fromkeys((*first, *second))
+    return [
+        f"{path}: {first.get(path)!r} there, {second.get(path)!r} now" for path in paths if first.get(path) != second.get(path)
+    ]
+
+
+def flat_fields(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe by its path, "section.field" -> value."""
+    return _flat(recipe.model_dump(mode="json"))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
