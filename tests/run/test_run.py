@@ -298,5 +298,8 @@ def test_no_room_on_the_disk(tmp_path, small_options, capsys):
 
 def test_help_answers_without_torch():
     """`scdpo --help` and `import scdpo` load neither torch nor transformers."""
-    code = "import sys, scdpo.cli\ntry: scdpo.cli.main(['--help'])\nexcept SystemExit: assert 'torch' not in sys.modules"
+    code = (
+        "import sys\nfrom scdpo.cli.main import main\ntry: main(['--help'])\n"
+        "except SystemExit: assert 'torch' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
