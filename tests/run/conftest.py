@@ -139,7 +139,10 @@ class Unwatched:
     def begin(self, stage, unit, tasks, done):
         pass
 
-    def update(self, task, done, total):
+    def update(self, task, done, total, said=""):
+        pass
+
+    def say(self, found):
         pass
 
     def end(self, stage, seconds, note):

@@ -89,7 +89,7 @@ class Watch(Unwatched):
     def __init__(self, *deeds):
         self.deeds, self.under_way = list(deeds), set()
 
-    def update(self, task, done, total):
+    def update(self, task, done, total, said=""):
         (self.under_way.add if done < total else self.under_way.discard)(task)
         if self.deeds and self.deeds[0][0] <= self.under_way:
             self.deeds.pop(0)[1]()
