@@ -168,8 +168,11 @@ def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
     while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert "interrupted; run the same command again to continue" in process.communicate(timeout=60)[1]
+    steps = lambda: {path.name for path in folder.glob("models/sft.checkpoints/checkpoint-*")}  # noqa: E731
+    before, said = steps(), process.communicate(timeout=60)[1]
+    assert "writing a checkpoint after this step" in said and "interrupted; run the same command again to continue" in said
     assert process.returncode == 130
+    assert steps() != before, "a checkpoint of the step at which it was interrupted"
 
 
 def test_stages_one_by_one_give_the_same_run(finished, tmp_path, small_options):

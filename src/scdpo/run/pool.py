@@ -158,6 +158,8 @@ def serve(connection: Connection, run: RunDirectory) -> None:
         while (job := connection.recv()) is not None:
             try:
                 result = run_task(worker, job, lambda *told: connection.send(("progress", *told)))
+            except KeyboardInterrupt:  # which a training raises after its checkpoint, when the parent ends it
+                return
             except Exception as error:
                 error.add_note(f"in a worker process:\n{traceback.format_exc()}")
                 connection.send(("error", _sendable(error)))
