@@ -26,8 +26,8 @@ def act_lm_eval_task(known: argparse.Namespace, console: Console) -> None:
 
     from scdpo.errors import RunError
     from scdpo.evaluation.lm_eval_task import CODE, PROBLEMS, TASK_CODE, TOKENIZER, task_lines, task_yaml
+    from scdpo.files import write_whole
     from scdpo.run.directory import RunDirectory
-    from scdpo.run.records import write_whole
     from scdpo.run.worker import Worker
 
     run, out = RunDirectory.open(known.run), Path(known.out).expanduser()
