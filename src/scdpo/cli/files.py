@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scdpo.errors import users_file
 
 
 @contextmanager
@@ -19,11 +21,15 @@ def written(out: str | None) -> Iterator[Callable[[str], object]]:
     target = Path(out).expanduser()
     partial = target.with_name(target.name + ".tmp")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with users_file():
+            file = partial.open("w", encoding="utf-8")
+        with file:
             yield file.write
-        partial.replace(target)
+        with users_file():
+            partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,10 @@ def carry_out(known: argparse.Namespace, overrides: dict[str, str], console: Con
         run.allow_no_isolation()
     forget()
     if known.command == "credit":
-        from scdpo.cli.credit import CreditWishes, credit_file, credit_run, refuse_misfits
+        from scdpo.cli.credit import CreditOptions, credit_file, credit_run, refuse_misfits
+        from scdpo.cli.options import read_options
 
-        chosen = {field.name: getattr(known, field.name) for field in fields(CreditWishes)}
-        wishes = CreditWishes(**chosen | {"models": tuple(known.models)})
+        wishes = read_options(known, CreditOptions, {})
         if known.file:
             credit_file(run, known.file, wishes, console)
             return

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import RecipeError, RunError
+from scdpo.errors import RecipeError, RunError, users_file
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.problems.jsonl import ProblemFile, problem_lines
@@ -84,7 +84,8 @@ class RunDirectory:
         is_new = not folder.exists()
         run = cls(folder, resolved)
         try:
-            (folder / "problems").mkdir(parents=True)
+            with users_file():
+                (folder / "problems").mkdir(parents=True)
             for split in SPLITS:
                 write_whole(run.problem_file(split), problem_lines(splits[split]))
             if given:
