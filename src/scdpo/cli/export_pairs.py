@@ -19,7 +19,7 @@ from scdpo.sampling.arms import Arm, arm_trees
 from scdpo.settings import Settings
 
 if TYPE_CHECKING:
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
 Exported = Literal["scdpo", "dpo", "dpo-data-equal"]
 
@@ -41,8 +41,8 @@ class Export(Settings):
 
 def export_pairs(options: Export, console: Console) -> None:
     """Export as asked, and say what was written. Raises ExchangeError, RunError."""
+    from scdpo.run.directory import RunDirectory
     from scdpo.run.prompts import prompt_of
-    from scdpo.run.run_directory import RunDirectory
 
     place, out = Path(options.trees).expanduser(), Path(options.out).expanduser()
     facts, texts = {"scdpo": __version__}, {}

@@ -162,8 +162,8 @@ def recipe_text(values: Mapping[str, Any], options: Init, name: str) -> str:
 def check(recipe: Recipe) -> bool | None:
     """Refuse what a run of the recipe would refuse, as far as this machine can tell: nothing is fetched from the hub. Returns
     whether the model has a chat template; None where the model is not here."""
+    from scdpo.run.prepare import check_splits
     from scdpo.run.prompts import check_prompts
-    from scdpo.run.run_directory import check_splits
     from scdpo.training.model_files import check_model
 
     splits = make_splits(recipe.problems) if is_file(str(recipe.problems.source)) else {}

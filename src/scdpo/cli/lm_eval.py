@@ -28,9 +28,9 @@ class LmEvalTask(Settings):
 def lm_eval_task(options: LmEvalTask, console: Console) -> None:
     """Write the task, and say how it is run. Raises RunError and ModelError."""
     from scdpo.evaluation.lm_eval_task import CODE, PROBLEMS, TASK_CODE, TOKENIZER, task_lines, task_yaml
+    from scdpo.run.directory import RunDirectory
     from scdpo.run.records import write_whole
-    from scdpo.run.run_directory import RunDirectory
-    from scdpo.run.tasks import rules_of, run_codec
+    from scdpo.run.worker import Worker
 
     run, out = RunDirectory.open(options.run), Path(options.out).expanduser()
     recipe, model = run.recipe, run.round(1).model("sft")
@@ -42,8 +42,9 @@ def lm_eval_task(options: LmEvalTask, console: Console) -> None:
         raise RunError(f'--name "{options.name}" is no name of a task; take letters, digits and _')
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; name a new folder with --out")
-    codec, tokens = run_codec(run), recipe.evaluation.max_new_tokens
-    lines = list(task_lines(run.evaluation_problems, rules_of(run.round(1), codec, tokens)))
+    worker, tokens = Worker(run), recipe.evaluation.max_new_tokens
+    codec = worker.codec
+    lines = list(task_lines(run.evaluation_problems, worker.rules(run.round(1), tokens)))
     ends = [codec.tokenizer.convert_ids_to_tokens(id) for id in sorted(codec.end_ids)]
     with users_file():
         out.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def push(options: Push, console: Console) -> None:
     from huggingface_hub import get_token
 
     from scdpo.cli.publication import machine_paths, publication
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", options.to):
         raise HubError(f'--to is "{options.to}"; give it as OWNER/NAME, the owner being you or an organization of yours')

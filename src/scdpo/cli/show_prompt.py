@@ -77,8 +77,8 @@ def asked(
     target: str, question: str | None, overrides: Mapping[str, str]
 ) -> tuple[Recipe, Any, Mapping[Split, Sequence[Problem]], str]:
     """(the recipe, its tokenizer, its problems, where the tokenizer is from)."""
+    from scdpo.run.directory import RunDirectory
     from scdpo.run.prompts import starting_tokenizer
-    from scdpo.run.run_directory import RunDirectory
     from scdpo.training.model_files import load_tokenizer
 
     folder = Path(target).expanduser()
