@@ -29,7 +29,8 @@ FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fi
 
 
 def add_stages(commands: Any) -> None:
-    run = commands.add_parser("run", help="all stages of a recipe, in one run directory", epilog=FIELDS_HINT)
+    text = "all stages of a recipe, in one run directory"
+    run = commands.add_parser("run", help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
     run.add_argument("recipe", nargs="?", help="a packaged recipe or a TOML file (default: that of --from, else quickstart)")
     run.add_argument("--out", metavar="DIR", help="the run directory (default: runs/RECIPE, or runs/RECIPE-smoke)")
     run.add_argument("--from", dest="source", metavar="RUN", help=FROM_HELP)
