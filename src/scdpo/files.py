@@ -1,27 +1,33 @@
 """Files and folders that are there whole or not at all: each is made beside its place and moved there at its end.
 
-A kill or a full disk leaves what was there before. Knows nothing of what is in them.
+A kill or a full disk leaves what was there before; what a lack of rights or of a folder prevents is the user's to mend.
+Knows nothing of what is in them.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from scdpo.errors import users_file
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A free path beside `path`. What is made there becomes `path` at the end, and is removed where anything fails."""
     partial = path.with_name(path.name + ".tmp")
-    remove(partial)
+    with users_file():
+        remove(partial)
     try:
         yield partial
-        partial.replace(path)
+        with users_file():
+            partial.replace(path)
     except BaseException:
-        remove(partial)
+        with suppress(OSError):
+            remove(partial)
         raise
 
 
@@ -36,15 +42,19 @@ def remove(path: Path) -> None:
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[str]]:
     """A new text file, open for writing, that becomes `path` at the end."""
-    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
-        yield file
+    with whole(path) as partial:
+        with users_file():
+            file = partial.open("w", encoding="utf-8")
+        with file:
+            yield file
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder that becomes `path` at the end."""
     with whole(path) as partial:
-        partial.mkdir(parents=True)
+        with users_file():
+            partial.mkdir(parents=True)
         yield partial
 
 

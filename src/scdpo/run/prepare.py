@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scdpo.errors import RecipeError, RunError
+from scdpo.errors import RecipeError, RunError, users_file
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.files import whole, write_whole
@@ -85,7 +85,8 @@ def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirect
     is_new = not folder.exists()
     run = RunDirectory(folder, resolved)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with users_file():
+            folder.mkdir(parents=True, exist_ok=True)
         facts = write_problems(run)
         if source is not None:
             facts = {name: source.manifest()[name] for name in ("revisions", "precision") if name in source.manifest()} | facts
