@@ -71,10 +71,6 @@ class GradingError(ScdpoError):
     """Answers that cannot be read for grading, or a grader that does not start."""
 
 
-class BenchError(ScdpoError):
-    """A bench that cannot be run here."""
-
-
 class SandboxError(ScdpoError):
     """A sandbox that does not start, or would not hold what runs in it."""
 

@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import Any
 
 from scdpo import __version__
-from scdpo.cli.bench_options import add_bench
 from scdpo.cli.run import LAUNCHED, add_stages
 from scdpo.cores import share_cores
 from scdpo.errors import DISK_FULL, RunError, ScdpoError, UsageError, about_file
@@ -102,7 +101,6 @@ def parser(words: Sequence[str], everything: bool = False) -> argparse.ArgumentP
         own = parts.add_parser(part, help=command.help, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
         if everything or list(words[: 1 + bool(group)]) == command.name.split():
             fill(own, command)
-    add_bench(commands)
     for own in (*commands.choices.values(), *(part for parts in groups.values() for part in parts.choices.values())):
         for option, text in EVERYWHERE.items():
             own.add_argument(option, action="store_true", help=text)

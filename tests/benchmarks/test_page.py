@@ -1,11 +1,11 @@
-"""`scdpo bench page`: a page is made, opened as often as asked for, and what that took is told."""
+"""The benchmark of the page: a page is made, opened as often as asked for, and what that took is told."""
 
 import json
 
 import pytest
 
-from scdpo.bench.page import find_browser
-from scdpo.cli.main import main
+from benchmarks.page.__main__ import main
+from benchmarks.page.opening import find_browser
 
 pytest.importorskip("playwright")
 
@@ -13,7 +13,7 @@ pytest.importorskip("playwright")
 @pytest.mark.skipif(find_browser() is None, reason="no browser on the path")
 def test_figures_are_told_and_written(tmp_path, capsys):
     file = tmp_path / "figures.json"
-    assert main(["bench", "page", "--trees", "20", "--tries", "2", "--json", str(file)]) == 0
+    assert main(["--trees", "20", "--tries", "2", "--json", str(file)]) == 0
     figures = json.loads(file.read_text(encoding="utf-8"))
     assert figures["trees"] == 20 and len(figures["seconds"]) == 2 and figures["megabytes"] > 0
     assert figures["median"] in figures["seconds"]
@@ -21,5 +21,5 @@ def test_figures_are_told_and_written(tmp_path, capsys):
 
 
 def test_numbers_are_checked(capsys):
-    assert main(["bench", "page", "--trees", "0"]) == 2
-    assert "--trees and --tries must be at least 1" in capsys.readouterr().err
+    assert main(["--trees", "0"]) == 2
+    assert "--trees: input should be greater than or equal to 1" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scdpo.errors import BenchError
+from benchmarks.errors import BenchError
 from scdpo.sandbox.output import Output
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.sandbox.settings import SandboxSettings

@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import ContinuousBatchingConfig, GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
+from benchmarks.errors import BenchError
 from scdpo.engines.interface import Completion, Generate
 from scdpo.engines.pieces import Answer, Landmarks, Piece, Progress
-from scdpo.errors import BenchError
 
 PATIENCE = 300.0
 """Seconds without an answer after which continuous batching is taken for dead."""

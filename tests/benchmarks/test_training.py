@@ -1,30 +1,21 @@
-"""The training bench on a tiny model: both sides train on the same pairs. Speed itself is no test's matter."""
+"""The benchmark of training on a tiny model: both sides train on the same pairs. Speed itself is no test's matter."""
 
 import json
 
 import pytest
 
-from scdpo.bench.training import Setting, expected_memory
-from scdpo.bench.training_sides import StepFigures, trl_records
-from scdpo.bench.trees import paper_rows
-from scdpo.cli.main import main
+from benchmarks.training.__main__ import main
+from benchmarks.training.compare import Setting, expected_memory
+from benchmarks.training.sides import StepFigures, trl_records
+from benchmarks.training.trees import paper_rows
 from scdpo.errors import ProblemError
 
 
-@pytest.fixture
-def worked(story_problems, tmp_path):
-    """A file of stories with their solutions."""
-    file = tmp_path / "stories.jsonl"
-    records = ({"question": p.question, "answer": p.answer, "solution": p.solution} for p in story_problems)
-    file.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return str(file)
-
-
 @pytest.mark.slow
-def test_both_sides_have_the_same_losses(base, worked, tmp_path, capsys):
-    words = ["--model", str(base), "--data", worked, "--trees", "2", "--branches", "2", "--steps", "2", "--warm-up", "1"]
+def test_both_sides_have_the_same_losses(story_model, worked, tmp_path, capsys):
+    words = ["--model", str(story_model), "--data", worked, "--trees", "2", "--branches", "2", "--steps", "2", "--warm-up", "1"]
     words += ["--trl-batches", "2", "--tokens", "200", "--threads", "1", "--json", str(tmp_path / "figures.json")]
-    assert main(["bench", "training", "--against", "trl", *words]) == 0
+    assert main(["--against", "trl", *words]) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["max_loss_difference"] < 1e-4
     assert figures["ratio"]["pairs_per_second"] > 0
@@ -63,15 +54,15 @@ def test_what_will_not_fit_is_left_out():
 @pytest.mark.parametrize(
     ("words", "cure"),
     [
-        (["--trees", "0"], "--trees must be at least 1"),
-        (["--warm-up", "0"], "--warm-up must be at least 1"),
+        (["--trees", "0"], "--trees: input should be greater than or equal to 1"),
+        (["--warm-up", "0"], "--warm-up: input should be greater than or equal to 1"),
         (["--trl-batches", "5"], "none divides the 12 pairs of a step"),
         (["--model", "./nowhere"], "no model folder"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--json", "nowhere/figures.json"], "no such folder"),
     ],
 )
-def test_what_cannot_be_measured(words, cure, base, worked, capsys):
-    given = ["--model", str(base), "--data", worked, *words]
-    assert main(["bench", "training", *given]) == 2
+def test_what_cannot_be_measured(words, cure, story_model, worked, capsys):
+    given = ["--model", str(story_model), "--data", worked, *words]
+    assert main(given) == 2
     assert cure in capsys.readouterr().err

@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 
 import psutil
 
-from scdpo.bench.training_sides import GB, Job, StepFigures, run_side, trl_records
-from scdpo.errors import BenchError
+from benchmarks.errors import BenchError
+from benchmarks.training.sides import GB, Job, StepFigures, run_side, trl_records
 
 Report = Callable[[str], None]
 ROOM = 0.95

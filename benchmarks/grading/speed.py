@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scdpo.bench.material import Item
+from benchmarks.grading.material import Item
 from scdpo.grading.grade import grade
 from scdpo.grading.symbolic import SymbolicGrader
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from scdpo.errors import BenchError
+from benchmarks.errors import BenchError
 from scdpo.run.directory import RunDirectory
 from scdpo.run.prepare import prepare
 
@@ -120,37 +120,3 @@ def measure(
                 found[setting] = cost(run, setting, block, folder / str(len(found)))
                 report(found[setting])
     return {name: [found[setting] for setting in settings] for name, settings in series.items()}
-
-
-def picture(costs: Mapping[str, Sequence[Cost]]) -> str:
-    """Three charts side by side as an SVG file: seconds and memory by problems, seconds by forks and by workers."""
-    charts = [
-        ("seconds by problems", [(c.setting.problems, c.seconds) for c in costs["problems"]]),
-        ("memory (MB) by problems", [(c.setting.problems, c.memory) for c in costs["problems"]]),
-        ("seconds by forks of a solution", [(c.setting.forks, c.seconds) for c in costs["forks"]]),
-        ("seconds by workers", [(c.setting.workers, c.seconds) for c in costs["workers"]]),
-    ]
-    width, height = 250, 190
-    panels = "".join(panel(title, points, n * width, width, height) for n, (title, points) in enumerate(charts))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width * len(charts)} {height}" font-family="sans-serif" '
-        f'font-size="11" role="img"><rect width="100%" height="100%" fill="#ffffff"/>{panels}</svg>\n'
-    )
-
-
-def panel(title: str, points: Sequence[tuple[float, float]], left: int, width: int, height: int) -> str:
-    """One line chart from zero, each point with its numbers."""
-    most_x, most_y = max(x for x, _ in points), max(y for _, y in points) * 1.15
-    at = [(left + 30 + (width - 70) * x / most_x, height - 34 - (height - 70) * y / most_y) for x, y in points]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
-    dots = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#2a6fb0"/>'
-        f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="middle">{value:,.0f}</text>'
-        f'<text x="{x:.1f}" y="{height - 18}" text-anchor="middle" fill="#555555">{place:,.0f}</text>'
-        for (x, y), (place, value) in zip(at, points, strict=True)
-    )
-    return (
-        f'<text x="{left + width / 2}" y="16" text-anchor="middle" font-weight="bold">{title}</text>'
-        f'<line x1="{left + 20}" x2="{left + width - 20}" y1="{height - 34}" y2="{height - 34}" stroke="#999999"/>'
-        f'<polyline points="{line}" fill="none" stroke="#2a6fb0" stroke-width="2"/>{dots}'
-    )

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from scdpo.bench.sampling import Case, Figures, Work
-from scdpo.bench.waiting import wait_for
+from benchmarks.sampling.measure import Case, Figures, Work
+from benchmarks.waiting import wait_for
 from scdpo.engines.graphs import CudaCapture
 from scdpo.engines.processors import SlicedLinear, for_processor
 from scdpo.solutions.codec import Codec

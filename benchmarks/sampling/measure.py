@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.errors import BenchError
 from scdpo.engines.interface import Completion, Engine, Generate
 from scdpo.engines.temperature import TemperatureRamp
-from scdpo.errors import BenchError, ModelError
+from scdpo.errors import ModelError
 from scdpo.problems.problem import Problem
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.sampling.driver import Attempt, Attempts, Rollout

@@ -1,32 +1,19 @@
-"""`scdpo bench sampling` and `growth`: the peers answer as engines must, and the commands measure what they say."""
+"""The benchmark of sampling: the peers answer as engines must, and the command measures what it says."""
 
 import json
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
 
-from scdpo.bench.growth import Cost, Setting, own_memory, picture, settings_of
-from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching, best_settings
-from scdpo.cli.bench_sampling import device_name
-from scdpo.cli.main import main
+from benchmarks.sampling.__main__ import main
+from benchmarks.sampling.peers import BatchedGenerate, ContinuousBatching, best_settings
+from benchmarks.sampling.shown import device_name
 from scdpo.engines.interface import Generate
 from scdpo.engines.temperature import TemperatureRamp
-from scdpo.training.model_files import load_model, save_model
-from scdpo.training.scratch import make_model
-from scdpo.training.settings import ModelSettings
+from scdpo.training.model_files import load_model
 from tests.engines.test_engines import run
 
 RAMP = TemperatureRamp(0.9, 0.2, 1.5)
-
-
-@pytest.fixture(scope="module")
-def story_model(story_tokenizer, tmp_path_factory):
-    """An untrained model that knows the stories' words, as a folder."""
-    folder = tmp_path_factory.mktemp("model") / "sft"
-    settings = ModelSettings(width=32, layers=2, heads=2, feed_forward=64, context=256)
-    save_model(make_model(settings, story_tokenizer, 1), story_tokenizer, folder, "untrained")
-    return folder
 
 
 @pytest.mark.parametrize("a_step", [False, True])
@@ -73,14 +60,14 @@ def test_continuous_batching_is_let_do_its_best_on_a_gpu(monkeypatch):
     assert chosen <= best_settings(torch.device("cpu"), 4, 64).keys()
     plain = best_settings(torch.device("cuda"), 4, 64)
     assert not chosen & plain.keys() and plain["num_blocks"] == 16 and not plain["auto_switch_to_flash"]
-    monkeypatch.setattr("scdpo.bench.sampling_peers.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr("benchmarks.sampling.peers.is_flash_attn_2_available", lambda: True)
     assert best_settings(torch.device("cuda"), 4, 64) == {"auto_switch_to_flash": True}
 
 
 def test_the_command(story_model, tmp_path, capsys):
     """All ratios of the issue are in the file, for an untrained model by problems: it solves nothing."""
     file = tmp_path / "figures.json"
-    words = f"bench sampling --model {story_model} --data stories --shots 0 --problems 4 --samples 2 --attempts 2 --rows 4"
+    words = f"--model {story_model} --data stories --shots 0 --problems 4 --samples 2 --attempts 2 --rows 4"
     words += f" --batches 2 4 --max-new-tokens 80 --threads 1 --json {file}"
     assert main(words.split()) == 0
     figures = json.loads(file.read_text())
@@ -99,30 +86,13 @@ def test_the_command(story_model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--problems 1", "--problems, --batches and --shots: too small"),
-        ("--rows 0", "--rows: too small"),
+        ("--problems 1", "--problems: input should be greater than or equal to 2"),
+        ("--batches 4 0", "--batches: input should be greater than 0"),
+        ("--rows 0", "--rows: input should be greater than or equal to 1"),
         ("--json /nowhere/f.json", "no such folder to write the figures to"),
         ("--problems 4000 --data missing.jsonl", "missing.jsonl"),
     ],
 )
 def test_what_cannot_be_measured(story_model, words, message, capsys):
-    assert main(["bench", "sampling", "--model", str(story_model), *words.split()]) == 2
+    assert main(["--model", str(story_model), *words.split()]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_growth_varies_one_thing_at_a_time():
-    series = settings_of(100, 2)
-    assert [s.problems for s in series["problems"]] == [100, 300, 1000]
-    assert [(s.problems, s.forks) for s in series["forks"]] == [(100, 1), (100, 2), (100, 4)]
-    assert [(s.problems, s.workers) for s in series["workers"]] == [(300, 1), (300, 2)]
-
-
-def test_the_picture_of_growth_shows_its_numbers():
-    costs = {name: [Cost(s, 10.0 * s.problems, 321.0, 1, 1, 1) for s in series] for name, series in settings_of(100, 2).items()}
-    root = ElementTree.fromstring(picture(costs))
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"10,000", "321", "memory (MB) by problems"} <= set(texts)
-
-
-def test_memory_of_a_process_that_is_gone():
-    assert own_memory(2**22 - 1) == 0.0 and Setting(1) == Setting(1, 1, 1)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from scdpo.bench.waiting import wait_for
+from benchmarks.waiting import wait_for
 from scdpo.precision import training_device
 from scdpo.solutions.rendering import TreeRow, apart
 from scdpo.training.settings import PreferenceSettings
@@ -28,8 +28,8 @@ GB = 1e9
 class Job:
     """What a side is to train: steps of `trees` rows each, in their order.
 
-    model: a folder or hub name, or a shape's folder (bench/shapes). pairs_a_forward: how many pairs TRL computes at once; 0
-    for our side, whose micro-batches the settings' token budget cuts. liger: TRL with Liger's kernels.
+    model: a folder or hub name, or a shape's folder (see shapes). pairs_a_forward: how many pairs TRL computes at once; 0 for
+    our side, whose micro-batches the settings' token budget cuts. liger: TRL with Liger's kernels.
     """
 
     model: str
@@ -79,7 +79,7 @@ def run_side(job: Job, line: Connection) -> None:
 
 def open_model(job: Job) -> Any:
     """The job's model, with fresh adapters where its settings ask for them."""
-    from scdpo.bench.shapes import is_shape, model_of_shape
+    from benchmarks.shapes import is_shape, model_of_shape
     from scdpo.training.adapters import add_adapters
     from scdpo.training.model_files import load_model
 

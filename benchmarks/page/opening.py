@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scdpo.bench.page_material import made_result
-from scdpo.errors import BenchError
+from benchmarks.errors import BenchError
+from benchmarks.page.material import made_result
 from scdpo.report.page import html_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

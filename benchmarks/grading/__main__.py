@@ -1,8 +1,9 @@
-"""`scdpo bench`: speed as a ratio against a peer in the same run."""
+"""`python -m benchmarks.grading`: answers graded a second, as a table and as JSON."""
 
 from __future__ import annotations
 
-import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,29 +11,34 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from scdpo.bench.grading import Speed, measure
-from scdpo.bench.material import Item, mathematical_items, numeric_items
+from benchmarks.command import Benchmark, Figures, run
+from benchmarks.grading.material import Item, mathematical_items, numeric_items
+from benchmarks.grading.speed import Speed, measure
 from scdpo.errors import GradingError
 from scdpo.jsonlines import read_json_lines
 
 NUMERIC, MATHEMATICAL = 4000, 2000
 
 
-def bench_grading(file: str | None, out: str | None, console: Console) -> None:
-    """Print answers a second on made material, or on the texts of a JSON-lines file. Raises GradingError for a bad file."""
+class GradingBench(Benchmark):
+    """Answers graded a second, against Math-Verify on the whole text, on one core. See docs/grading.md."""
+
+    file: str | None = None
+    """JSON lines with gold and prediction (whole texts) instead of the made ones."""
+
+
+def bench_grading(bench: GradingBench, console: Console) -> Figures:
+    """Print answers a second on made material, or on the texts of a file. Raises GradingError for a bad file."""
     parts = {"numeric": numeric_items(NUMERIC), "mathematical": mathematical_items(MATHEMATICAL)}
-    if file:
-        parts = {Path(file).name: read_items(file)}
+    if bench.file:
+        parts = {Path(bench.file).name: read_items(bench.file)}
     speeds = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("grading", total=2 * sum(map(len, parts.values())))
         for name, items in parts.items():
             speeds.append(measure(name, items, lambda done: progress.advance(bar, done)))
     print_speeds(speeds, console)
-    if out:
-        figures = [asdict(speed) | {"ratio": speed.ratio} for speed in speeds]
-        Path(out).write_text(json.dumps({"grading": figures}, indent=2) + "\n", encoding="utf-8")
-        console.print(f"figures: {out}")
+    return {"grading": [asdict(speed) | {"ratio": speed.ratio} for speed in speeds]}
 
 
 def read_items(file: str) -> list[Item]:
@@ -62,3 +68,11 @@ def print_speeds(speeds: list[Speed], console: Console) -> None:
             f"{speed.agreeing:,} of {speed.items:,}",
         )
     console.print(table)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    return run("grading", GradingBench, bench_grading, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
