@@ -19,7 +19,7 @@ from scdpo.hub import HubName, fetch, parse
 from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.problems.source import read_source
-from scdpo.run.directory import RunDirectory
+from scdpo.run.prepare import prepare as prepare_run
 from scdpo.training.model_files import load_model, load_tokenizer, model_folder
 from tests.hub_stand_in import TOKEN, HubStandIn
 
@@ -52,7 +52,7 @@ def model_bytes(folder) -> dict[str, bytes]:
 
 def prepare(folder, recipe=None, **fields):
     options = {"problems.sft": "4", "problems.pairs": "4", "problems.dev": "0", "problems.test": "4"}
-    return RunDirectory.prepare(
+    return prepare_run(
         folder, recipe, options | {name.replace("_", ".", 1).replace("-", "_"): value for name, value in fields.items()}
     )
 
@@ -109,7 +109,7 @@ def test_a_run_keeps_the_commits_that_it_got(stocked, tmp_path):
     with pytest.raises(RunError, match=r"problems.source: .* there, 'gsm8k@v1' now"):
         prepare(tmp_path / "run", **wishes | {"problems_source": "gsm8k@v1"})
     stocked.close()  # and without the hub, from the cache
-    copy = RunDirectory.prepare(tmp_path / "copy", str(tmp_path / "run" / "recipe.toml"), {})
+    copy = prepare_run(tmp_path / "copy", str(tmp_path / "run" / "recipe.toml"), {})
     assert set(copy.manifest()["revisions"].values()) == set(old.values())
     assert [problem.question for problem in copy.pair_problems] == questions
     assert len(stocked.requests) == asked

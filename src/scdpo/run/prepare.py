@@ -222,11 +222,8 @@ def take_over(run: RunDirectory, source: RunDirectory, stages: Sequence[Stage] =
                     if place.exists():
                         link(place, run.path / place.relative_to(source.path))
                 taken.append(str(output.path.relative_to(run.path)))
-    if source.reference_cache.is_dir():
-        for file in source.reference_cache.rglob("*"):
-            target = run.reference_cache / file.relative_to(source.reference_cache)
-            if file.is_file() and not target.exists():
-                link(file, target)
+    if source.reference_cache.is_dir() and not run.reference_cache.exists():
+        shutil.copytree(source.reference_cache, run.reference_cache)  # no links: both runs go on writing theirs
     if taken:
         run.update_manifest(taken_over=run.manifest().get("taken_over", {}) | dict.fromkeys(taken, str(source.place)))
     return taken
