@@ -25,8 +25,8 @@ from scdpo.run.directory import RunDirectory
 class GrowthBench(Benchmark):
     """Seconds and memory of sampling and forking by problems (10 times as many), forks and workers. See docs/engines.md."""
 
-    run: Annotated[str, Shown("RUN", is_positional=True)]
-    """A run directory, whose SFT model and recipe are taken."""
+    run: Annotated[str, Shown("RUN", is_positional=True)] = "runs/quickstart"
+    """A run directory, whose SFT model and recipe are taken; the default is that of make demo."""
     problems: int = Field(default=500, ge=1)
     """The fewest problems."""
     most_workers: int = Field(default=2, ge=1)

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from scdpo import __version__
@@ -74,6 +75,12 @@ COMMANDS = (
 GROUPS = {"show": "show a recipe, or its prompt, before anything is spent"}
 
 
+def docs_folder() -> Path:
+    """Where the pages lie that messages and helps name (docs/...): in an installed package, or beside it in a clone."""
+    package = Path(__file__).parents[1]
+    return package / "docs" if (package / "docs").is_dir() else package.parents[1] / "docs"
+
+
 def named(place: str) -> Any:
     """What `module:name` names, the module being one of this room."""
     module, _, name = place.partition(":")
@@ -85,7 +92,8 @@ def parser(words: Sequence[str], everything: bool = False) -> argparse.ArgumentP
     main_parser = argparse.ArgumentParser(
         prog="scdpo",
         description="Step-Controlled DPO: from a model and problems to a better model, with the evidence.",
-        epilog="scdpo COMMAND --help says more of each. The quickstart: scdpo run",
+        epilog=f"scdpo COMMAND --help says more of each. The quickstart: scdpo run\nThe pages docs/...: {docs_folder()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main_parser.add_argument("--version", action="version", version=f"scdpo {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
