@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -255,13 +254,13 @@ def test_a_model_with_other_words_is_refused(finished, tmp_path, capsys):
 
 def test_rewards_of_a_later_round_have_their_own_reference(finished, monkeypatch):
     """scdpo.2 is held against what round 2 started from: the scdpo of round 1."""
-    from scdpo.cli.credit import CreditWishes, find_models
+    from scdpo.cli.credit import CreditOptions, find_models
 
     run = RunDirectory.open(finished)
     settings = run.recipe.run.model_copy(update={"rounds": 2})
     run = RunDirectory(finished, run.recipe.model_copy(update={"run": settings}))
     monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
-    folders, references = find_models(run, replace(CreditWishes(), models=("scdpo.2", "scdpo")))
+    folders, references = find_models(run, CreditOptions(models=("scdpo.2", "scdpo")))
     assert references == {"scdpo.2": "scdpo", "scdpo": "sft"}
     assert folders["scdpo"] == finished / "models" / "scdpo"
     assert folders["scdpo.2"] == finished / "rounds" / "2" / "models" / "scdpo"

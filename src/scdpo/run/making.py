@@ -13,9 +13,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from scdpo.errors import RunError
+from scdpo.files import write_whole
 from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.manifest import describe_machine
-from scdpo.run.records import write_whole
 from scdpo.run.stage import Output, Stage, lacking, owed
 from scdpo.run.yields import contents, in_words
 

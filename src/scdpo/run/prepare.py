@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scdpo.errors import RecipeError, RunError
+from scdpo.errors import RecipeError, RunError, users_file
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
+from scdpo.files import whole, write_whole
 from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
@@ -25,7 +26,6 @@ from scdpo.run.pins import keep, resolve
 from scdpo.run.precisions import described, keep_precisions, settle_precisions
 from scdpo.run.prompts import check_prompts
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.records import write_whole
 from scdpo.run.stage import Output, Stage, all_turns, stale
 from scdpo.run.stages import STAGES
 from scdpo.solutions.code_format import MARK
@@ -85,7 +85,8 @@ def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirect
     is_new = not folder.exists()
     run = RunDirectory(folder, resolved)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with users_file():
+            folder.mkdir(parents=True, exist_ok=True)
         facts = write_problems(run)
         if source is not None:
             facts = {name: source.manifest()[name] for name in ("revisions", "precision") if name in source.manifest()} | facts
@@ -256,14 +257,11 @@ def same_there(output: Output, run: RunDirectory, source: RunDirectory) -> Outpu
 def link(place: Path, target: Path) -> None:
     """The same file or folder under another path, without a copy; a copy where the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".tmp")
-    if place.is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(place, partial, copy_function=link_file)
-    else:
-        partial.unlink(missing_ok=True)
-        link_file(place, partial)
-    partial.replace(target)
+    with whole(target) as partial:
+        if place.is_dir():
+            shutil.copytree(place, partial, copy_function=link_file)
+        else:
+            link_file(place, partial)
 
 
 def link_file(place: str | Path, target: str | Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.files import write_whole
 from scdpo.precision import settled
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.rendering import TreeRow, render
@@ -235,7 +236,7 @@ def train(
     is_wrapped = trainer.accelerator.distributed_type != DistributedType.NO
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if is_wrapped else None
     if processes.is_main_process:
-        training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
+        write_whole(training.log, "".join(json.dumps(entry) + "\n" for entry in (*history, facts)))
         save_model(model, codec.tokenizer, training.folder, card(training, facts), state)
         shutil.rmtree(checkpoints, ignore_errors=True)
     processes.wait_for_everyone()
