@@ -15,6 +15,7 @@ from safetensors import safe_open
 from scdpo.cli.main import main
 from scdpo.run.prepare import prepare
 from scdpo.sampling.arms import ARMS
+from tests.run.conftest import vouch
 from tests.training.conftest import same, weights
 
 SETTINGS = resources.files("scdpo.run") / "recipes" / "accelerate"
@@ -51,6 +52,7 @@ def ready(finished, small_options, tmp_path):
         for record in ("samples.jsonl", "trees.jsonl"):
             shutil.copy(finished / record, run.path)
         shutil.copytree(finished / "models" / "sft", run.round(1).model("sft"))
+        vouch(run.path)
         return run
 
     return make

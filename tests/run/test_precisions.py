@@ -16,7 +16,7 @@ from scdpo.run.precisions import SECTIONS, choice_for, precision_lines, settle_p
 from scdpo.run.prepare import prepare
 from scdpo.run.recipe import load_recipe, packaged_recipes
 from scdpo.run.smoke import prepare_smoke
-from tests.run.conftest import words_of
+from tests.run.conftest import vouch, words_of
 
 FEW = {"problems.sft": "24", "problems.pairs": "4", "problems.dev": "0", "problems.test": "4", "sft.epochs": "1"}
 AUTO = {f"{section}.precision": "auto" for section in SECTIONS}
@@ -69,6 +69,8 @@ def test_another_machine_goes_on_with_what_the_run_began_with(processor, tmp_pat
     for asked, overrides in ((str(recipe), FEW), (None, AUTO), (None, {})):
         assert formats(prepare(tmp_path / "run", asked, overrides)) == {"bfloat16"}
     assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
+    (tmp_path / "run" / "samples.jsonl").write_text("")
+    vouch(tmp_path / "run")
     with pytest.raises(RunError, match=r"engine\.precision: 'bfloat16' there, 'float32' now"):
         prepare(tmp_path / "run", None, {"engine.precision": "float32"})
 

@@ -94,14 +94,18 @@ def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirect
             facts["revisions"] = pins
         if formats:
             facts["precision"] = described(formats)
-        if resolved.model.path and Path(resolved.model.place).exists():
-            facts["model_files"] = model_digest(Path(resolved.model.place))
-        run.update_manifest(schema=SCHEMA, **facts)
+        run.update_manifest(schema=SCHEMA, **facts | files_of_model(resolved))
         write_whole(folder / "recipe.toml", resolved.to_toml())
     except BaseException:
         shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
         raise
     return run
+
+
+def files_of_model(recipe: Recipe) -> dict[str, object]:
+    """For the manifest: what tells a local model from another one under the same path. A hub's has its commit."""
+    place = Path(recipe.model.place).expanduser()
+    return {"model_files": model_digest(place)} if recipe.model.path and place.exists() else {}
 
 
 def write_problems(run: RunDirectory) -> dict[str, object]:
@@ -151,12 +155,19 @@ def as_asked(run: RunDirectory, overrides: Mapping[str, str], recipe: str | None
     problems = problem_reasons(now)
     if not remake:
         refuse_stale(now, name_problems=problems)
+    facts: dict[str, object] = {}
+    if (wanted.model, wanted.problems) != (run.recipe.model, run.recipe.problems):
+        wanted, pins = resolve(wanted)
+        now = RunDirectory(run.path, wanted)
+        facts = {"revisions": run.manifest().get("revisions", {}) | pins} | files_of_model(wanted)
     kept = wanted.model_copy(update={"ray": run.recipe.ray})
     is_stale = bool(problems) or any(True for _ in stale(all_turns(now, STAGES)))
     if kept != run.recipe or is_stale:
         with run.locked():
             if problems:
-                now.update_manifest(**write_problems(now))
+                facts |= write_problems(now)
+            if facts:
+                now.update_manifest(**facts)
                 now = RunDirectory(run.path, wanted)
             for _, output, _ in list(stale(all_turns(now, STAGES))):
                 remove(output)
