@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import Annotated
 
 from rich.console import Console
 
 from scdpo.cli.options import Shown
 from scdpo.errors import UsageError
-from scdpo.run.recipe import described_fields
+from scdpo.run.recipe import DescribedField, described_fields
 from scdpo.settings import Settings
 
 WIDTH = 118
@@ -18,7 +19,7 @@ WIDTH = 118
 class ListFields(Settings):
     """List the recipe fields with their defaults and meaning: all, or those of a section, as in `scdpo fields training`.
 
-    A line can be pasted into a recipe as it is. On the command line the same field is --section.field value, with quotes for
+    What is printed can be pasted into a recipe. On the command line the same field is --section.field value, with quotes for
     the shell where it is a list: --run.arms '["dpo", "scdpo"]'.
     """
 
@@ -34,6 +35,14 @@ def list_fields(options: ListFields, console: Console) -> None:
     if not chosen:
         sections = dict.fromkeys(field.path.partition(".")[0] for field in fields)
         raise UsageError(f'no field has "{word}" in its name; the sections are: {", ".join(sections)}')
-    for field in chosen:
-        print(textwrap.fill(field.meaning, WIDTH, initial_indent="# ", subsequent_indent="# "))
-        print(f"{field.path} = {field.default}")
+    print(as_recipe(chosen), end="")
+
+
+def as_recipe(fields: Iterable[DescribedField]) -> str:
+    """The fields as TOML, by section, each below a comment with its name on the command line and its meaning."""
+    sections: dict[str, list[str]] = {}
+    for path, value, meaning in fields:
+        section, _, name = path.rpartition(".")
+        comment = textwrap.fill(f"{path}: {meaning}", WIDTH, initial_indent="# ", subsequent_indent="# ")
+        sections.setdefault(section, [f"[{section}]"]).append(f"{comment}\n{name} = {value}")
+    return "\n\n".join("\n".join(lines) for lines in sections.values()) + "\n"

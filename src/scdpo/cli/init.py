@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import textwrap
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from rich.console import Console
 
 from scdpo import hub
+from scdpo.cli.fields import as_recipe
 from scdpo.cli.files import written
 from scdpo.cli.options import Shown
 from scdpo.errors import RecipeError
@@ -23,25 +24,22 @@ from scdpo.problems.source import GENERATORS, distinct, locate, make_splits, rea
 from scdpo.run.recipe import Recipe, build_recipe, described_fields
 from scdpo.settings import Settings
 
-CHANGED = {
-    "run": ("seed",),
-    "problems": ("source", "sft", "pairs", "dev", "test"),
-    "prompt": ("template", "chat"),
-    "steps": ("format",),
-    "code": ("format",),
-    "model": ("path", "context"),
-    "sft": ("lr", "epochs", "batch", "tokens_per_micro_batch", "activation_checkpointing"),
-    "engine": ("kind", "rows"),
-    "sampling": ("max_samples", "max_new_tokens"),
-    "fork": ("forks_per_solution", "attempts", "further_samples"),
-    "training": ("beta", "lr", "epochs", "batch", "tokens_per_micro_batch", "activation_checkpointing"),
-    "training.lora": ("rank",),
-    "rft": ("lr", "epochs", "batch", "tokens_per_micro_batch"),
-    "evaluation": ("max_new_tokens",),
-    "credit": ("problems",),
-    "temperature": ("problems",),
-}
-"""The fields that a recipe of one's own is likely to change, in the recipe's order."""
+CHANGED = (
+    "run.seed",
+    "problems.(source|sft|pairs|dev|test)",
+    "prompt.(template|chat)",
+    "steps.format",
+    "code.format",
+    "model.(path|context)",
+    "(sft|training|rft).(lr|epochs|batch|tokens_per_micro_batch|activation_checkpointing)",
+    "training.(beta|lora.rank)",
+    "engine.(kind|rows)",
+    "sampling.max_(samples|new_tokens)",
+    "fork.(forks_per_solution|attempts|further_samples)",
+    "evaluation.max_new_tokens",
+    "(credit|temperature).problems",
+)
+"""The fields that a recipe of one's own is likely to change, as patterns."""
 TEST_SHARE, SFT_SHARE, MOST_TESTED, MOST_TOKENS = 5, 3, 2000, 2048
 """A fifth of the problems is held out, of the rest a third is for SFT where all have worked solutions; and the most of both."""
 
@@ -71,7 +69,7 @@ def init(options: Init, console: Console) -> None:
     out = Path(options.out).expanduser()
     if out.exists():
         raise RecipeError(f"{out} is there already; name a new file with --out")
-    values = chosen(options)
+    values = values_of(options)
     text = recipe_text(values, options, str(out))
     recipe = build_recipe(tomllib.loads(text), str(out), {})
     has_template = check(recipe)
@@ -87,7 +85,7 @@ def init(options: Init, console: Console) -> None:
     console.print(f"next: scdpo show prompt {out}; scdpo plan {out}; scdpo run {out} --smoke; scdpo run {out}", markup=False)
 
 
-def chosen(options: Init) -> dict[str, Any]:
+def values_of(options: Init) -> dict[str, Any]:
     """The fields that the model and the problems say something of, by path."""
     context = min(own_context(options.model) or Recipe().model.context, MOST_TOKENS)
     values: dict[str, Any] = {
@@ -148,15 +146,11 @@ def recipe_text(values: Mapping[str, Any], options: Init, name: str) -> str:
         "# What is left out has its default, the paper's value where the paper names one: `scdpo fields` lists all fields.",
         f"# Each can also be set for one run: scdpo run {name} --training.beta 0.5",
     ]
-    known = {field.path: field for field in described_fields()}
-    for section, names in CHANGED.items():
-        lines += ["", f"[{section}]"]
-        for name in names:
-            path = f"{section}.{name}"
-            lines += textwrap.wrap(known[path].meaning, 118, initial_indent="# ", subsequent_indent="# ")
-            value = json.dumps(values[path], ensure_ascii=False) if path in values else known[path].default
-            lines.append(f"{name} = {value}")
-    return "\n".join(lines) + "\n"
+    likely = re.compile("|".join(CHANGED).replace(".", r"\."))
+    fields = (field for field in described_fields() if likely.fullmatch(field.path))
+    chosen = {path: json.dumps(value, ensure_ascii=False) for path, value in values.items()}
+    named = (field._replace(default=chosen.get(field.path, field.default)) for field in fields)
+    return "\n".join([*lines, "", as_recipe(named)])
 
 
 def check(recipe: Recipe) -> bool | None:

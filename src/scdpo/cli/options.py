@@ -57,9 +57,11 @@ def _reading(field: FieldInfo, shown: Shown) -> dict[str, Any]:
     if kind is bool:
         return {"action": "store_true", "help": help}
     if default not in (None, "", ()) and "default: " not in help:
-        help += f" (default: {' '.join(map(str, default)) if is_list else default})"
+        text = f"default: {' '.join(map(str, default)) if is_list else default}"
+        help = f"{help[:-1]}; {text})" if help.endswith(")") else f"{help} ({text})"
     choices = shown.choices or (get_args(kind) if get_origin(kind) is Literal else ())
-    reading = {"default": default, "help": help, "metavar": shown.metavar, "choices": choices or None}
+    metavar = shown.metavar or ("NAME" if is_list and not choices else None)
+    reading = {"default": default, "help": help, "metavar": metavar, "choices": choices or None}
     if kind in (int, float):
         reading |= {"type": kind, "metavar": shown.metavar or "N"}
     return reading | ({"nargs": "+"} if is_list else {})
