@@ -132,6 +132,15 @@ def test_every_field_is_known_to_the_fingerprints():
         assert any(named.fullmatch(field) for field in fields), pattern
 
 
+def test_outputs_of_many_rounds_are_asked_for_once_each(finished):
+    """A later round's are made from those of all rounds before, by many ways: without that this would take hours."""
+    recipe = RunDirectory.open(finished).recipe
+    run = RunDirectory(finished, recipe.model_copy(update={"run": recipe.run.model_copy(update={"rounds": 20})}))
+    for name in ("samples.jsonl", "trees.jsonl", "models/scdpo", "answers/scdpo.jsonl"):
+        digests = {output.digest for path, output in every_output(run).items() if path.as_posix().endswith(name)}
+        assert len(digests) == 20, "each round's is another"
+
+
 def test_notes_beside_all_outputs_of_a_finished_run(finished):
     run = RunDirectory.open(finished)
     for output in every_output(run).values():

@@ -44,7 +44,12 @@ class RunDirectory:
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path, self.recipe = path, recipe
+        self.outputs: dict[Any, Any] = {}  # that were asked for (see stage.once)
         self._contents: dict[tuple[Path, int, int], str] = {}
+
+    def __reduce__(self) -> tuple[type[RunDirectory], tuple[Path, Recipe]]:
+        """Another process looks at the files itself."""
+        return RunDirectory, (self.path, self.recipe)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:

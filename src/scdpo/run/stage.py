@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, wraps
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
 from scdpo.errors import RunError
 from scdpo.run.fingerprint import MadeFrom
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from scdpo.run.records import BlockRecords
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Output:
     """A folder or a file of records that a stage makes, whole at its end.
 
@@ -64,12 +65,12 @@ class Output:
         """The file beside it that says what it was made from."""
         return self.path.with_name(self.path.name.removesuffix(".jsonl") + ".from.json")
 
-    @property
+    @cached_property
     def made_from(self) -> MadeFrom:
         """What it would be made from now."""
         return MadeFrom(self.fields, {each.path.name.removesuffix(".jsonl"): each.digest for each in self.inputs})
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Equal for outputs that are the same."""
         return self.made_from.digest if self.content is None else self.content
@@ -85,6 +86,24 @@ class Output:
             return []
         before = MadeFrom.read(self.note)
         return before.differences(self.made_from) if before else [f"{self.note.name} is missing"]
+
+
+Asked = ParamSpec("Asked")
+
+
+def once(
+    output: Callable[Concatenate[Round, Asked], Output],
+) -> Callable[Concatenate[Round, Asked], Output]:
+    """An output of a round as one object a run: a later round's are made from all those before, by many ways."""
+
+    @wraps(output)
+    def known(current: Round, *asked: Asked.args, **named: Asked.kwargs) -> Output:
+        outputs, key = current.run.outputs, (output, current.number, *asked, *named.items())
+        if key not in outputs:
+            outputs[key] = output(current, *asked, **named)
+        return outputs[key]
+
+    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scdpo.errors import RunError
-from scdpo.run.stage import Output, Stage
+from scdpo.run.stage import Output, Stage, once
 from scdpo.run.stages.sample import SOLVED_WITH, naive_samples, pair_problems, start_model
 from scdpo.run.stages.sft import given_file
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scdpo.run.worker import Worker
 
 
+@once
 def forked_trees(current: Round) -> Output:
     """The solution trees of a round."""
     from scdpo.run.fingerprint import fields_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scdpo.run.stage import Output, Stage
+from scdpo.run.stage import Output, Stage, once
 from scdpo.run.stages.sft import given_file, sft_model
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def given_model(current: Round) -> Output:
     return sft_model(current) if current.is_first else trained(current.before, "scdpo")
 
 
+@once
 def start_model(current: Round) -> Output:
     """The model that samples in a round, and that its trainings start from."""
     given = given_model(current)
@@ -37,6 +38,7 @@ def pair_problems(current: Round) -> Output:
     return given_file(current.run, current.run.problem_file("pairs"))
 
 
+@once
 def naive_samples(current: Round) -> Output:
     """D_naive's samples."""
     from scdpo.run.fingerprint import fields_of

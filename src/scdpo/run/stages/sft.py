@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scdpo.errors import ModelError
-from scdpo.run.stage import Output, Stage
+from scdpo.run.stage import Output, Stage, once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ def given_file(run: RunDirectory, file: Path) -> Output:
     return Output("run", file, file.stem, content=run.content(file))
 
 
+@once
 def sft_model(current: Round) -> Output:
     """The model of the run that its first round starts from."""
     from scdpo.run.fingerprint import fields_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scdpo.run.stage import Output, Stage
+from scdpo.run.stage import Output, Stage, once
 from scdpo.run.stages.fork import forked_trees
 from scdpo.run.stages.sample import naive_samples, start_model
 
@@ -20,6 +20,7 @@ RENDERED_WITH = ("prompt", "steps", "code", "model.context", "model.trust_remote
 """What decides which tokens are trained on, beside the trees."""
 
 
+@once
 def trained(current: Round, arm: str) -> Output:
     """One of a round's models."""
     from scdpo.run.fingerprint import fields_of
