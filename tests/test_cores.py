@@ -13,10 +13,10 @@ import torch
 
 from scdpo.cores import share_cores, side_by_side, usable_cores, usable_threads
 from scdpo.run import tasks
+from scdpo.run.directory import RunDirectory
+from scdpo.run.pool import Workers
 from scdpo.run.recipe import build_recipe
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.stages import Bench
-from scdpo.run.workers import Workers
 
 EIGHT = set(range(8))
 

@@ -238,7 +238,7 @@ print(peak)  # ru_maxrss would be that of the process that began this one, where
 def test_measured_peak_of_the_quickstart(tmp_path):
     """SFT of the quickstart's model, in a process of its own: the measured peak within 20% of the plan's."""
     from scdpo.planning.stages import known
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
     run = RunDirectory.prepare(tmp_path / "run", "quickstart", {"sft.epochs": "0.2", "problems.pairs": "10"})
     made = subprocess.run([sys.executable, "-c", MEASURE, str(run.path)], capture_output=True, text=True, check=True)

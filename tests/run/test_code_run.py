@@ -13,8 +13,8 @@ import pytest
 from scdpo.cli.main import main
 from scdpo.errors import RecipeError
 from scdpo.grading.grade import is_preferred
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
 from scdpo.solutions.code_format import FORMATS
 from scdpo.training.model_files import load_tokenizer
 from tests.report.conftest import block, unpacked
@@ -145,6 +145,7 @@ def test_recipes_that_do_not_fit(fields, message):
 def test_output_loss_reaches_the_rows(coded):
     """With code.output_loss the trunk's outputs count too: the rows of the same trees have more counted tokens."""
     from scdpo.run.tasks import questions_of, run_codec
+
     from scdpo.training.train import rows_of
 
     run = RunDirectory.open(coded)

@@ -9,8 +9,8 @@ from scdpo.cli.main import main
 from scdpo.problems.problem import Problem
 from scdpo.report.result import DIFFERENCES, LABELS
 from scdpo.run.comparison import compare_runs, distinct_names, identities
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
 
 
 @pytest.fixture

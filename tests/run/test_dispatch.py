@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scdpo.errors import RunError
 from scdpo.run.dispatch import LOST, dispatch
-from scdpo.run.workers import AHEAD
+from scdpo.run.pool import AHEAD
 
 
 class FakeCrew:

@@ -3,7 +3,7 @@
 import pytest
 
 from scdpo.bench.growth import Setting, cost
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from scdpo.hub import HubName, fetch, parse
 from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.problems.source import read_source
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.training.model_files import load_model, load_tokenizer, model_folder
 from tests.hub_stand_in import TOKEN, HubStandIn
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from scdpo.cli.main import main
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.sampling.arms import ARMS
 from tests.training.conftest import same, weights
 

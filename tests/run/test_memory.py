@@ -10,10 +10,10 @@ import pytest
 from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.run import stages, tasks
+from scdpo.run.directory import RunDirectory
+from scdpo.run.pool import Workers
 from scdpo.run.recipe import build_recipe
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.stages import Bench
-from scdpo.run.workers import Workers
 from scdpo.sampling.arms import ARMS
 from tests.run.conftest import Unwatched
 

@@ -11,9 +11,9 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.errors import RunError
+from scdpo.run.directory import RunDirectory
 from scdpo.run.precisions import SECTIONS, choice_for, precision_lines, settle_precisions
 from scdpo.run.recipe import load_recipe, packaged_recipes
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.smoke import prepare_smoke
 from tests.run.conftest import words_of
 

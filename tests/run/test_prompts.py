@@ -7,12 +7,12 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from scdpo.run.tasks import run_codec
 
 from scdpo.cli.main import main
 from scdpo.cli.show_prompt import print_worked
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
-from scdpo.run.tasks import run_codec
 
 
 def shown(capsys, *words):

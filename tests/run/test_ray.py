@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+from scdpo.run.tasks import sample_task
 
 from scdpo.cli.main import main
 from scdpo.errors import ModelError, RunError
 from scdpo.run import stages
+from scdpo.run.directory import RunDirectory
+from scdpo.run.pool import Workers
+from scdpo.run.ray_pool import Member, RayCrew, RayWorkers
 from scdpo.run.ray_settings import RaySettings
-from scdpo.run.ray_workers import Member, RayCrew, RayWorkers
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.stages import Bench
-from scdpo.run.tasks import sample_task
-from scdpo.run.workers import Workers
 from tests.run.conftest import Unwatched
 from tests.run.test_run import records, same_results
 

@@ -17,9 +17,9 @@ from scdpo.cli.main import main
 from scdpo.errors import RecipeError
 from scdpo.evaluation.statistics import paired_difference
 from scdpo.run import tasks
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
 from scdpo.run.results import outcomes, read_answers
-from scdpo.run.run_directory import RunDirectory
 from scdpo.training.adapters import base_of, is_adapter
 from scdpo.training.model_files import load_model
 from scdpo.training.reference import reference_log_probs

@@ -14,7 +14,7 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.grading.grade import grade
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.sampling.arms import ARMS
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer

@@ -6,9 +6,9 @@ import pytest
 
 from scdpo.errors import RecipeError
 from scdpo.problems.problem import Problem
+from scdpo.run.directory import RunDirectory, check_splits
 from scdpo.run.recipe import build_recipe
 from scdpo.run.results import set_figures
-from scdpo.run.run_directory import RunDirectory, check_splits
 
 
 def test_each_set_has_its_own_figures():

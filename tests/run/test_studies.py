@@ -5,13 +5,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from scdpo.run.tasks import run_codec
 
 from scdpo.cli.main import main
 from scdpo.credit.scoring import credit_row, token_scores
 from scdpo.problems.step_oracle import first_error
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.run.studies import read_credited, read_temperatures
-from scdpo.run.tasks import run_codec
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.solutions.solution import Solution
 from scdpo.training.model_files import load_model

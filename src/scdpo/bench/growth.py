@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from scdpo.errors import BenchError
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
+from scdpo.run.prepare import prepare
 
 SECONDS_BETWEEN_LOOKS = 0.25
 
@@ -67,7 +68,7 @@ def cost(run: RunDirectory, setting: Setting, block: int, folder: Path) -> Cost:
         "sampling.block": str(block),
         "fork.forks_per_solution": str(setting.forks),
     }
-    RunDirectory.prepare(folder, str(run.path / "recipe.toml"), overrides)
+    prepare(folder, str(run.path / "recipe.toml"), overrides)
     watched("sft", folder, 1)
     stages = [watched(stage, folder, setting.workers) for stage in ("sample", "fork")]
     made = RunDirectory.open(folder).round(1)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from scdpo.bench.growth import Cost, measure, picture, settings_of
 from scdpo.errors import BenchError
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 
 
 def bench_growth(

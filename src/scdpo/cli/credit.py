@@ -26,11 +26,11 @@ from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.report.markdown import markdown
 from scdpo.report.study_tables import localisation_tables, processbench_table
+from scdpo.run.directory import RunDirectory, named
 from scdpo.run.results_json import localisation_json, processbench_json
-from scdpo.run.rounds import named
-from scdpo.run.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from scdpo.run.worker import Worker
     from scdpo.solutions.codec import Codec
 
 SHOWN = ("scdpo", "dpo")
@@ -53,16 +53,16 @@ class CreditWishes:
 
 def credit_file(run: RunDirectory, file: str, wishes: CreditWishes, console: Console) -> None:
     """Score the solutions of a file. Raises ProblemError, ModelError, RunError."""
-    from scdpo.run.tasks import run_codec, use_threads
+    from scdpo.run.worker import Worker
 
     refuse_missing_folders(wishes)
     folders, references = find_models(run, wishes)
-    codec = run_codec(run)
+    worker = Worker(run)
+    codec = worker.codec
     refuse_other_tokenizers(run, folders, codec)
-    use_threads(run.recipe.engine.threads)
     given = read_file(run, file, codec, console)
     rows = [each.row(codec) for each in given]
-    log_probs = score_all(run, folders, rows, console)
+    log_probs = score_all(worker, folders, rows, console)
     credited = []
     for number, each in enumerate(given):
         own = {name: values[number] for name, values in log_probs.items()}
@@ -211,10 +211,8 @@ def find_models(run: RunDirectory, wishes: CreditWishes) -> tuple[dict[str, Path
     return folders, references
 
 
-def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
+def score_all(worker: Worker, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
     """The log-probs of all rows under each model, one model in memory at a time."""
-    from scdpo.run.tasks import load_scorer
-
     found: dict[str, list[LogProbs]] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -231,6 +229,6 @@ def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], 
             def report(done: int, total: int, before: int = before) -> None:
                 progress.update(bar, completed=before + done)
 
-            budget = run.recipe.training.tokens_per_micro_batch
-            found[name] = token_scores(load_scorer(run.path, folder), rows, budget, report)
+            budget = worker.run.recipe.training.tokens_per_micro_batch
+            found[name] = token_scores(worker.scorer(folder), rows, budget, report)
     return found

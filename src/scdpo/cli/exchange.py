@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from scdpo.exchange.tree_file import AskedTree
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
     from scdpo.sampling.arms import Arm
 
 IN_FORMATS = ("auto", "authors", "step-dpo", "trl", "llama-factory", "ms-swift")
@@ -115,8 +115,8 @@ def act_export(known: argparse.Namespace, console: Console) -> None:
     facts, texts = {"scdpo": __version__}, {}
     template = known.template or "{question}\n"
     if place.is_dir():
+        from scdpo.run.directory import RunDirectory
         from scdpo.run.prompts import prompt_of
-        from scdpo.run.run_directory import RunDirectory
 
         run = RunDirectory.open(place)
         trees, template = run_trees(run, known.arm), known.template or prompt_of(run.recipe)

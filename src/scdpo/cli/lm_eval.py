@@ -26,9 +26,9 @@ def act_lm_eval_task(known: argparse.Namespace, console: Console) -> None:
 
     from scdpo.errors import RunError
     from scdpo.evaluation.lm_eval_task import CODE, PROBLEMS, TASK_CODE, TOKENIZER, task_lines, task_yaml
+    from scdpo.run.directory import RunDirectory
     from scdpo.run.records import write_whole
-    from scdpo.run.run_directory import RunDirectory
-    from scdpo.run.tasks import rules_of, run_codec
+    from scdpo.run.worker import Worker
 
     run, out = RunDirectory.open(known.run), Path(known.out).expanduser()
     recipe, model = run.recipe, run.round(1).model("sft")
@@ -40,8 +40,9 @@ def act_lm_eval_task(known: argparse.Namespace, console: Console) -> None:
         raise RunError(f'--name "{known.name}" is no name of a task; take letters, digits and _')
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; name a new folder with --out")
-    codec, tokens = run_codec(run), recipe.evaluation.max_new_tokens
-    lines = list(task_lines(run.evaluation_problems, rules_of(run.round(1), codec, tokens)))
+    worker, tokens = Worker(run), recipe.evaluation.max_new_tokens
+    codec = worker.codec
+    lines = list(task_lines(run.evaluation_problems, worker.rules(run.round(1), tokens)))
     ends = [codec.tokenizer.convert_ids_to_tokens(id) for id in sorted(codec.end_ids)]
     out.mkdir(parents=True, exist_ok=True)
     codec.tokenizer.save_pretrained(out / TOKENIZER)

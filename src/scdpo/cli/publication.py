@@ -17,10 +17,10 @@ from scdpo.problems.records import hub_name
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, set_labels
 from scdpo.report.model_card import HeldOut, Published, model_card
+from scdpo.run.directory import RunDirectory
 from scdpo.run.pins import model_on_hub
 from scdpo.run.prompts import prompt_of
 from scdpo.run.recipe import flat_fields
-from scdpo.run.run_directory import RunDirectory
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.training.adapters import is_adapter
 from scdpo.training.model_files import load_model, load_tokenizer, save_model

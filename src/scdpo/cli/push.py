@@ -39,7 +39,7 @@ def act_push(known: argparse.Namespace, console: Console) -> None:
 
     from scdpo.cli.publication import machine_paths, publication
     from scdpo.errors import HubError
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", known.to):
         raise HubError(f'--to is "{known.to}"; give it as OWNER/NAME, the owner being you or an organization of yours')

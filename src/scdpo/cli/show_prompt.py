@@ -16,9 +16,9 @@ from rich.text import Text
 from scdpo.errors import ModelError
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
+from scdpo.run.directory import RunDirectory
 from scdpo.run.prompts import check_prompts, codec_of, starting_tokenizer
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.run_directory import RunDirectory
 from scdpo.solutions.codec import BROKEN, Codec
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution

@@ -19,10 +19,9 @@ from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
+from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.records import write_files, write_whole
 from scdpo.run.results_json import results_json
-from scdpo.run.rounds import Round, named
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.studies import read_credited, read_temperatures
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples

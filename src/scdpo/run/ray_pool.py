@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scdpo.errors import RunError
+from scdpo.errors import RunError, first_line
+from scdpo.run.directory import RunDirectory
 from scdpo.run.dispatch import LOST, dispatch
+from scdpo.run.pool import Report, run_task
 from scdpo.run.ray_settings import RaySettings
-from scdpo.run.workers import Report
+from scdpo.run.worker import Worker
 
 TICK = 0.2
 """Seconds after which the crew looks around again, whether anything ended or not."""
@@ -31,11 +33,11 @@ ENVIRONMENT = {
 class RayWorkers:
     """The interface of Workers over the cluster that `settings.address` names; its actors live as long as a stage.
 
-    witness: a file that every node must see as it is here.
+    run: its recipe is the file that every node must see as it is here.
     """
 
-    def __init__(self, settings: RaySettings, witness: Path) -> None:
-        self.settings, self.witness = settings, witness.absolute()
+    def __init__(self, settings: RaySettings, run: RunDirectory) -> None:
+        self.settings, self.run = settings, RunDirectory(run.place, run.recipe)
         self.actors, self.nodes, self.lost = 0, 0, 0
 
     def __enter__(self) -> RayWorkers:
@@ -52,7 +54,7 @@ class RayWorkers:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # of many types: Ray's own, of the network, of other versions there
             raise RunError(
-                f'cannot reach a Ray cluster at "{self.settings.address}" ({_first_line(error)}); check ray.address, '
+                f'cannot reach a Ray cluster at "{self.settings.address}" ({first_line(error)}); check ray.address, '
                 "that Ray and Python are of the same versions there, and whether it wants a token (docs/cluster.md)"
             ) from error
         return self
@@ -66,12 +68,12 @@ class RayWorkers:
         self, function: Callable[..., Any], tasks: Iterable[tuple], threads: int, report: Report = lambda *event: None
     ) -> Iterator[Any]:
         """As Workers.map. Raises what a task raised, and RunError where actors do not start or last, or the cluster is gone."""
-        crew = RayCrew(function, self.settings, max(threads, 1), self.witness, report)
+        crew = RayCrew(function, self.settings, max(threads, 1), self.run, report)
         try:
             yield from dispatch(tasks, crew)
         except crew.ray.exceptions.RayError as error:  # an actor's own are answered by the crew; this is the cluster's
             raise RunError(
-                f"the Ray cluster is gone ({_first_line(error)}); when there is one, run the same command again to continue"
+                f"the Ray cluster is gone ({first_line(error)}); when there is one, run the same command again to continue"
             ) from error
         finally:
             crew.close()
@@ -85,10 +87,6 @@ class RayWorkers:
         return {"ray": ray.__version__, "actors": self.actors, "nodes": self.nodes, "lost": self.lost}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 def knock(address: str) -> None:
     """Raise OSError where nobody listens; Ray would try for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
@@ -98,8 +96,8 @@ def knock(address: str) -> None:
 class Member:
     """Inside the actor's process."""
 
-    def __init__(self, ear: Any) -> None:
-        self.ear = ear
+    def __init__(self, ear: Any, run: RunDirectory) -> None:
+        self.ear, self.worker = ear, Worker(run)
 
     def hello(self, witness: Path, contents: bytes) -> str:
         """The node that this one is on. Raises RunError where the node does not see the run."""
@@ -113,7 +111,7 @@ class Member:
         return ray.get_runtime_context().get_node_id()
 
     def run(self, function: Callable[..., Any], task: tuple, index: int) -> Any:
-        return function(*task, report=lambda done, total: self.ear.hear.remote(index, done, total))
+        return run_task(self.worker, (function, task, index), lambda done, total: self.ear.hear.remote(index, done, total))
 
 
 class Ear:
@@ -135,14 +133,15 @@ class RayCrew:
     that grows is used; of those that are gone nothing is expected to come back."""
 
     def __init__(
-        self, function: Callable[..., Any], settings: RaySettings, threads: int, witness: Path, report: Report
+        self, function: Callable[..., Any], settings: RaySettings, threads: int, run: RunDirectory, report: Report
     ) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self.ray, self.function, self.settings, self.report = ray, function, settings, report
         self.needs = {"CPU": float(threads)} | ({"GPU": settings.gpus} if settings.gpus else {})
-        self.greeting = witness, witness.read_bytes()
+        witness = run.path / "recipe.toml"
+        self.run, self.greeting = run, (witness, witness.read_bytes())
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.ear: Any = ray.remote(Ear).options(num_cpus=0, scheduling_strategy=here).remote()
         self.kind: Any = ray.remote(Member).options(num_cpus=threads, num_gpus=settings.gpus)
@@ -165,7 +164,7 @@ class RayCrew:
 
     def hire(self, tasks: int) -> None:
         for _ in range(min(tasks, self.room()) - self.free - len(self.starting)):
-            self._greet(self.kind.remote(self.ear))
+            self._greet(self.kind.remote(self.ear, self.run))
 
     def _greet(self, actor: Any) -> None:
         self.starting[actor.hello.remote(*self.greeting)] = actor
