@@ -33,7 +33,7 @@ class Private:
     @property
     def lost(self) -> str:
         return (
-            f"{self.library} {metadata.version(self.library)} has no {self.name} any more ({self.version} of {self.day} had it); "
+            f"{self.library} {metadata.version(self.library)} has no {self.name} any more; {self.version} of {self.day} had it. "
             f"{self.file} needs it {self.use}: look for what took its place"
         )
 
@@ -41,7 +41,8 @@ class Private:
 PRIVATE = (
     Private(
         "_attn_implementation", "transformers", "5.23.0", "2026-12-01", "engines/transformers_engine.py, training/layouts.py",
-        "to see which attention a model computes", lambda: LlamaConfig(attn_implementation="sdpa")._attn_implementation == "sdpa",
+        "to see which attention a model computes",
+        lambda: LlamaConfig(attn_implementation="sdpa")._attn_implementation == "sdpa",
     ),
     Private(
         "_supports_flex_attn", "transformers", "5.23.0", "2026-12-01", "training/attention.py",
