@@ -33,7 +33,7 @@ class Private:
     @property
     def lost(self) -> str:
         return (
-            f"{self.library} {metadata.version(self.library)} has no {self.name} any more; {self.version} of {self.day} had it. "
+            f"{self.library} {metadata.version(self.library)} has no {self.name} any more ({self.version} had it, {self.day}); "
             f"{self.file} needs it {self.use}: look for what took its place"
         )
 

@@ -1,6 +1,6 @@
 """A decoder's shape: the sizes and the counts of the model that its config describes, made without memory.
 
-transformers makes the model on torch's meta device, so parameters and linear layers are counted for any architecture that it has.
+transformers makes the model on torch's meta device, so parameters and linear layers are those of any architecture it has.
 Knows no weights and no recipe.
 """
 
@@ -80,9 +80,7 @@ def shape_of(fields: Mapping[str, Any]) -> ModelShape:
         return _shape(kind, CONFIG_MAPPING[kind].from_dict(dict(fields)), "" if kind in LLAMAS else note)
     missing = [name for name in SIZES if name not in fields]
     if missing:
-        raise ModelError(
-            f'transformers does not know model type "{kind}", and its config lacks {missing[0]}, so it cannot be counted'
-        )
+        raise ModelError(f'transformers does not know model type "{kind}", and its config lacks {missing[0]} to count it by')
     as_llama = {**fields, "model_type": "llama", "attention_bias": fields.get("attention_bias", fields.get("bias", False))}
     note = f"transformers does not know {kind}; it is counted as a Llama of the same sizes."
     return _shape(kind, CONFIG_MAPPING["llama"].from_dict(as_llama), note)
