@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,8 @@ FIELDS_HINT = "Every recipe field can be set as --section.field value; `scdpo fi
 
 
 def add_stages(commands: Any) -> None:
-    run = commands.add_parser("run", help="all stages of a recipe, in one run directory", epilog=FIELDS_HINT)
+    text = "all stages of a recipe, in one run directory"
+    run = commands.add_parser("run", help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
     run.add_argument("recipe", nargs="?", help="a packaged recipe or a TOML file (default: that of --from, else quickstart)")
     run.add_argument("--out", metavar="DIR", help="the run directory (default: runs/RECIPE, or runs/RECIPE-smoke)")
     run.add_argument("--from", dest="source", metavar="RUN", help=FROM_HELP)
@@ -90,10 +90,10 @@ def carry_out(known: argparse.Namespace, overrides: dict[str, str], console: Con
     """The stages that a command asks for."""
     run = find_run(known, overrides, console, rank, processes)
     if known.command == "credit":
-        from scdpo.cli.credit import CreditWishes, credit_file, credit_run, refuse_misfits
+        from scdpo.cli.credit import CreditOptions, credit_file, credit_run, refuse_misfits
+        from scdpo.cli.options import read_options
 
-        chosen = {field.name: getattr(known, field.name) for field in fields(CreditWishes)}
-        wishes = CreditWishes(**chosen | {"models": tuple(known.models)})
+        wishes = read_options(known, CreditOptions, {})
         if known.file:
             credit_file(run, known.file, wishes, console)
             return

@@ -71,5 +71,4 @@ class Engine(Protocol):
         """Work on what was taken in and return what is finished, possibly nothing yet."""
 
     def reset(self) -> None:
-        """Forget all that came before, so that a new block of problems finds the engine as new: what it yields must
-        depend on no block before it."""
+        """Forget all that came before, so that a new block of problems finds the engine as new."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from scdpo.errors import RunError
 from scdpo.evaluation.statistics import Estimate
+from scdpo.files import write_files
 from scdpo.problems.problem import Problem
 from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
@@ -20,7 +21,6 @@ from scdpo.run.comparison_json import comparison_json
 from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.fingerprint import changes_nothing
 from scdpo.run.prepare import refuse_stale
-from scdpo.run.records import write_files
 from scdpo.run.results import read_log
 from scdpo.run.stage import lacking
 from scdpo.run.stages.report import REPORT

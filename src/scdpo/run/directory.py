@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import RunError
+from scdpo.files import write_whole
 from scdpo.problems.jsonl import ProblemFile
 from scdpo.problems.source import Split
 from scdpo.run.fingerprint import content_digest
 from scdpo.run.recipe import Recipe, flat_fields, load_recipe
-from scdpo.run.records import BlockRecords, write_whole
+from scdpo.run.records import BlockRecords
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.sampling.policies import ProblemSamples
 from scdpo.sampling.settings import ForkSettings

@@ -31,7 +31,7 @@ def drawn(stage: str, current: Round, draw: Draw) -> Output:
     """The solutions of a draw. stage: who makes them, where they are missing."""
     run, records = current.run, current.drawn(draw)
     problems = given_file(run, run.problem_file(run.recipe.evaluation.split))
-    fields = fields_of(run.fields, (*SOLVED_WITH, "evaluation.max_new_tokens", "evaluation.block"))
+    fields = fields_of(run.fields, (*SOLVED_WITH, "evaluation"))
     hot = f" at temperature {draw.temperature:g}" if draw.temperature else ""
     what = f"answers of {draw.model}{hot}{current.of_round}"
     return Output(stage, records.path, what, fields, (problems, model_output(current, draw.model)), records)

@@ -6,16 +6,18 @@ Knows stages as records, and none of them by name.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from scdpo.errors import RunError
+from scdpo.files import write_whole
 from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.manifest import describe_machine
-from scdpo.run.records import write_whole
 from scdpo.run.stage import Output, Stage, lacking, owed
+from scdpo.run.yields import contents, in_words
 
 if TYPE_CHECKING:
     from scdpo.run.pool import Workers
@@ -82,6 +84,8 @@ def run_blocks(
 
     unit: what a file's lines are; tasks: those of a file from a block on; called: what a file's work is called.
     """
+    found: Counter[str] = Counter()
+    began = time.monotonic()
     records = {key: output.records for key, output in files.items() if output.records is not None}
     first = {key: each.repair() for key, each in records.items()}
     left = [(key, index) for key, each in records.items() for index in range(first[key], each.blocks)]
@@ -91,3 +95,7 @@ def run_blocks(
     blocks = tools.block_workers.map(function, work, tools.run.recipe.engine.threads, tools.watcher.update)
     for (key, _), block in zip(left, blocks, strict=True):
         records[key].append(block)
+        found.update(contents(block))
+        tokens = found["tokens"] / max(time.monotonic() - began, 1e-9)
+        counts = in_words({what: count for what, count in found.items() if what != "tokens"})
+        tools.watcher.say(", ".join(filter(None, (counts, f"{tokens:,.0f} tokens/s" if found["tokens"] else ""))))

@@ -24,8 +24,8 @@ from scdpo.run.dispatch import dispatch
 from scdpo.run.worker import Worker
 from scdpo.training.memory import give_back_memory
 
-Report = Callable[[int, int, int], None]
-"""Called with (task, done, total)."""
+Report = Callable[..., None]
+"""Called with (task, done, total), and words where there are some."""
 Job = tuple[Callable[..., Any], tuple, int]
 """A function of a worker, its arguments, and the task's place in the order."""
 LAST_WORDS = 30.0
@@ -157,7 +157,9 @@ def serve(connection: Connection, run: RunDirectory) -> None:
     with Worker(run) as worker:
         while (job := connection.recv()) is not None:
             try:
-                result = run_task(worker, job, lambda done, total: connection.send(("progress", done, total)))
+                result = run_task(worker, job, lambda *told: connection.send(("progress", *told)))
+            except KeyboardInterrupt:  # which a training raises after its checkpoint, when the parent ends it
+                return
             except Exception as error:
                 error.add_note(f"in a worker process:\n{traceback.format_exc()}")
                 connection.send(("error", _sendable(error)))
@@ -181,7 +183,7 @@ def _leave_with(parent: Any) -> None:
     os._exit(1)
 
 
-def run_task(worker: Worker, job: Job, report: Callable[[int, int], None]) -> Any:
+def run_task(worker: Worker, job: Job, report: Callable[..., None]) -> Any:
     """One task; a training's memory is given back after it, for what runs beside this process."""
     function, task, _ = job
     try:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scdpo.errors import RecipeError, RunError
+from scdpo.errors import RecipeError, RunError, users_file
 from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.exchange.tree_file import tree_lines
+from scdpo.files import whole, write_whole
 from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
@@ -25,7 +26,6 @@ from scdpo.run.pins import keep, resolve
 from scdpo.run.precisions import described, keep_precisions, settle_precisions
 from scdpo.run.prompts import check_prompts
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.records import write_whole
 from scdpo.run.stage import Output, Stage, all_turns, stale
 from scdpo.run.stages import STAGES
 from scdpo.solutions.code_format import MARK
@@ -85,7 +85,8 @@ def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirect
     is_new = not folder.exists()
     run = RunDirectory(folder, resolved)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with users_file():
+            folder.mkdir(parents=True, exist_ok=True)
         facts = write_problems(run)
         if source is not None:
             facts = {name: source.manifest()[name] for name in ("revisions", "precision") if name in source.manifest()} | facts
@@ -93,14 +94,18 @@ def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirect
             facts["revisions"] = pins
         if formats:
             facts["precision"] = described(formats)
-        if resolved.model.path and Path(resolved.model.place).exists():
-            facts["model_files"] = model_digest(Path(resolved.model.place))
-        run.update_manifest(schema=SCHEMA, **facts)
+        run.update_manifest(schema=SCHEMA, **facts | files_of_model(resolved))
         write_whole(folder / "recipe.toml", resolved.to_toml())
     except BaseException:
         shutil.rmtree(folder if is_new else folder / "problems", ignore_errors=True)
         raise
     return run
+
+
+def files_of_model(recipe: Recipe) -> dict[str, object]:
+    """For the manifest: what tells a local model from another one under the same path. A hub's has its commit."""
+    place = Path(recipe.model.place).expanduser()
+    return {"model_files": model_digest(place)} if recipe.model.path and place.exists() else {}
 
 
 def write_problems(run: RunDirectory) -> dict[str, object]:
@@ -150,12 +155,19 @@ def as_asked(run: RunDirectory, overrides: Mapping[str, str], recipe: str | None
     problems = problem_reasons(now)
     if not remake:
         refuse_stale(now, name_problems=problems)
+    facts: dict[str, object] = {}
+    if (wanted.model, wanted.problems) != (run.recipe.model, run.recipe.problems):
+        wanted, pins = resolve(wanted)
+        now = RunDirectory(run.path, wanted)
+        facts = {"revisions": run.manifest().get("revisions", {}) | pins} | files_of_model(wanted)
     kept = wanted.model_copy(update={"ray": run.recipe.ray})
     is_stale = bool(problems) or any(True for _ in stale(all_turns(now, STAGES)))
     if kept != run.recipe or is_stale:
         with run.locked():
             if problems:
-                now.update_manifest(**write_problems(now))
+                facts |= write_problems(now)
+            if facts:
+                now.update_manifest(**facts)
                 now = RunDirectory(run.path, wanted)
             for _, output, _ in list(stale(all_turns(now, STAGES))):
                 remove(output)
@@ -221,11 +233,8 @@ def take_over(run: RunDirectory, source: RunDirectory, stages: Sequence[Stage] =
                     if place.exists():
                         link(place, run.path / place.relative_to(source.path))
                 taken.append(str(output.path.relative_to(run.path)))
-    if source.reference_cache.is_dir():
-        for file in source.reference_cache.rglob("*"):
-            target = run.reference_cache / file.relative_to(source.reference_cache)
-            if file.is_file() and not target.exists():
-                link(file, target)
+    if source.reference_cache.is_dir() and not run.reference_cache.exists():
+        shutil.copytree(source.reference_cache, run.reference_cache)  # no links: both runs go on writing theirs
     if taken:
         run.update_manifest(taken_over=run.manifest().get("taken_over", {}) | dict.fromkeys(taken, str(source.place)))
     return taken
@@ -248,14 +257,11 @@ def same_there(output: Output, run: RunDirectory, source: RunDirectory) -> Outpu
 def link(place: Path, target: Path) -> None:
     """The same file or folder under another path, without a copy; a copy where the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".tmp")
-    if place.is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(place, partial, copy_function=link_file)
-    else:
-        partial.unlink(missing_ok=True)
-        link_file(place, partial)
-    partial.replace(target)
+    with whole(target) as partial:
+        if place.is_dir():
+            shutil.copytree(place, partial, copy_function=link_file)
+        else:
+            link_file(place, partial)
 
 
 def link_file(place: str | Path, target: str | Path) -> None:

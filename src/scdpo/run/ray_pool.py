@@ -111,19 +111,19 @@ class Member:
         return ray.get_runtime_context().get_node_id()
 
     def run(self, function: Callable[..., Any], task: tuple, index: int) -> Any:
-        return run_task(self.worker, (function, task, index), lambda done, total: self.ear.hear.remote(index, done, total))
+        return run_task(self.worker, (function, task, index), lambda *told: self.ear.hear.remote(index, *told))
 
 
 class Ear:
     """An actor on the driver's node that keeps the last progress of each task until it is asked."""
 
     def __init__(self) -> None:
-        self.heard: dict[int, tuple[int, int]] = {}
+        self.heard: dict[int, tuple] = {}
 
-    def hear(self, index: int, done: int, total: int) -> None:
-        self.heard[index] = done, total
+    def hear(self, index: int, *told: Any) -> None:
+        self.heard[index] = told
 
-    def take(self) -> dict[int, tuple[int, int]]:
+    def take(self) -> dict[int, tuple]:
         heard, self.heard = self.heard, {}
         return heard
 
@@ -222,8 +222,8 @@ class RayCrew:
             raise RunError(f"a Ray actor does not start ({reason}); install the same scdpo on all nodes") from error
 
     def _listen(self) -> None:
-        for index, (done, total) in self._answer(self.ear.take.remote()).items():
-            self.report(index, done, total)
+        for index, told in self._answer(self.ear.take.remote()).items():
+            self.report(index, *told)
 
     def close(self) -> None:
         """End all actors."""

@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scdpo.files import whole
+
 T = TypeVar("T")
 
 
@@ -52,9 +54,8 @@ class BlockRecords:
     def _unshare(self) -> None:
         """Make a file that another run holds too (a hard link) this run's own, before it changes."""
         if self.path.exists() and self.path.stat().st_nlink > 1:
-            own = self.path.with_name(self.path.name + ".tmp")
-            shutil.copyfile(self.path, own)
-            own.replace(self.path)
+            with whole(self.path) as own:
+                shutil.copyfile(self.path, own)
 
     def _whole(self) -> tuple[int, int]:
         """How many blocks are whole, and the bytes that they take."""
@@ -111,27 +112,3 @@ def in_blocks(items: Iterable[T], size: int, first: int = 0) -> Iterator[list[T]
     rest = islice(items, first * size, None)
     while block := list(islice(rest, size)):
         yield block
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_files(folder: Path, texts: Mapping[str, str], known: Iterable[str]) -> list[Path]:
-    """Write texts by their names in `folder`, each whole, and remove those of the `known` names that there are no more.
-
-    Returns what was written. Files of other names stay.
-    """
-    for name in set(known) - texts.keys():
-        (folder / name).unlink(missing_ok=True)
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, text)
-    return [folder / name for name in texts]

@@ -12,6 +12,7 @@ from typing import Any
 from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
+from scdpo.files import write_files, write_whole
 from scdpo.grading.grade import is_preferred
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
@@ -20,7 +21,6 @@ from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
 from scdpo.run.directory import Round, RunDirectory, named
-from scdpo.run.records import write_files, write_whole
 from scdpo.run.results_json import results_json
 from scdpo.run.studies import read_credited, read_temperatures
 from scdpo.sampling.arms import arm_trees, count_pairs

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import RunError
+from scdpo.files import write_whole
 from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
@@ -24,7 +25,6 @@ from scdpo.run.directory import RunDirectory
 from scdpo.run.prepare import STAND_IN, prepare
 from scdpo.run.prompts import prompt_of
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.records import write_whole
 from scdpo.run.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
 from scdpo.solutions.solution import Solution
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Group
 from rich.table import Table
@@ -59,6 +59,8 @@ def status_table(run: RunDirectory, stages: Sequence[Stage]) -> Group:
     """The whole, for the terminal."""
     turns = all_turns(run, stages)
     states = [stage_status(stage, current.number, run) for stage, current in turns]
+    if any(each.state != "done" for each in states[:-1]):  # the report is of everything before it
+        states[-1] = replace(states[-1], state="owed")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("stage", "", "what is there"):
         table.add_column(name, overflow="fold")

@@ -16,6 +16,19 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
+def contents(block: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """What a block of any stage's records holds: solutions by verdict with their tokens, and pairs of both kinds."""
+    found: Counter[str] = Counter()
+    for record in block:
+        solutions = record.get("samples", [record] if "verdict" in record else [])
+        found += verdicts_of(solutions)
+        found["tokens"] += sum(len(step["ids"]) for solution in solutions for step in solution["steps"])
+        forks = [branch["fork"] for branch in (record.get("tree") or {"branches": ()})["branches"]]
+        found["naive pairs"] += forks.count(0)
+        found["step-controlled pairs"] += len(forks) - forks.count(0)
+    return found
+
+
 def verdicts_of(solutions: Iterable[Mapping[str, Any]]) -> Counter[str]:
     """How many of the records of solutions are correct, wrong, undecided."""
     counts = Counter({"correct": 0, "wrong": 0, "undecided": 0})
@@ -39,13 +52,11 @@ def verdicts_in(samples: Iterable[Mapping[str, Any]]) -> str:
 
 def pairs_in(trees: Iterable[Mapping[str, Any]]) -> str:
     """Of the records of forking: the pairs of both kinds, and the trees that they are in."""
-    grown = naive = controlled = 0
+    grown, found = 0, Counter[str]()
     for record in trees:
-        if record["tree"]:
-            forks = [branch["fork"] for branch in record["tree"]["branches"]]
-            grown += 1
-            naive += forks.count(0)
-            controlled += len(forks) - forks.count(0)
+        grown += record["tree"] is not None
+        found += contents([record])
+    naive, controlled = (found[f"{kind} pairs"] for kind in ("naive", "step-controlled"))
     return f"{grown:,} trees with {naive:,} naive and {controlled:,} step-controlled pairs"
 
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 def log_probs(current: Round, model: str) -> Output:
     """A model's log-probs of the wrong solutions' tokens."""
     from scdpo.run.draws import drawn, model_output
+    from scdpo.run.fingerprint import fields_of
 
     records = current.credit_log_probs(model)
+    fields = fields_of(current.run.fields, ("credit.samples", "credit.temperature"))
     inputs = (*(drawn("credit", current, draw) for draw in current.credit_draws), model_output(current, model))
-    return Output("credit", records.path, f"log-probs of {model}", {}, inputs, records)
+    return Output("credit", records.path, f"log-probs of {model}", fields, inputs, records)
 
 
 def outputs(current: Round) -> list[Output]:

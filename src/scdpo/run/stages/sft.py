@@ -43,8 +43,12 @@ def sft_model(current: Round) -> Output:
 
 def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
     """Raises ModelError."""
-    tools.watcher.begin("sft", "steps", [("sft", 0)], 0)
-    (facts,) = tools.workers.map(train_sft_model, [()], current.run.recipe.sft.threads, tools.watcher.update)
+    from scdpo.training.plan import expected_steps
+
+    settings = current.run.recipe.sft
+    planned = expected_steps(len(current.run.problems("sft")), settings.batch, settings.epochs)
+    tools.watcher.begin("sft", "steps", [("sft", planned)], 0)
+    (facts,) = tools.workers.map(train_sft_model, [()], settings.threads, tools.watcher.update)
     if not facts:
         return "the model as given"
     evaluated = current.run.manifest().get("sft_source", {}).get("question_is_evaluated", 0)

@@ -47,9 +47,25 @@ def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
         tools.watcher.begin(stage, "micro-batches", [("reference log-probs", 0)], 0)
         list(tools.workers.map(add_reference, [(number,)], recipe.training.threads, tools.watcher.update))
         tools.watcher.stop()
-    tools.watcher.begin(stage, "steps", [(arm, 0) for arm in arms], 0)
+    planned = planned_steps(current)
+    tools.watcher.begin(stage, "steps", [(arm, planned[arm]) for arm in arms], 0)
     facts = list(tools.workers.map(train_arm, [(number, arm) for arm in arms], threads, tools.watcher.update))
     return "; ".join([", ".join(arms), *{each["note"] for each in facts if "note" in each}])
+
+
+def planned_steps(current: Round) -> dict[str, int]:
+    """About how many steps each of a round's trainings has."""
+    from scdpo.sampling.arms import arm_trees
+    from scdpo.training.plan import expected_steps
+
+    forked, recipe = current.read_trees(), current.run.recipe
+    samples = current.read_samples() if "dpo-data-equal" in current.arms else []
+    planned = {}
+    for arm in current.arms:
+        trees, settings = arm_trees(arm, forked, samples), recipe.rft if arm == "rft" else recipe.training
+        weights = len(trees) if arm == "rft" else sum(len(tree.branches) for tree in trees)
+        planned[str(arm)] = expected_steps(weights, settings.batch, settings.epochs)
+    return planned
 
 
 def add_reference(worker: Worker, number: int, report: Callable[[int, int], None]) -> dict[str, Any]:
