@@ -1,6 +1,8 @@
 """Private names of libraries that the package uses: each is listed, and the library still has it."""
 
+import argparse
 import ast
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,8 +16,8 @@ from transformers import LlamaConfig, PreTrainedModel
 import scdpo
 
 SOURCE = Path(scdpo.__file__).parent
-DOCUMENTED = {"_exit"}
-"""Public in spite of their names (os._exit)."""
+DOCUMENTED = {"_exit", "_replace"}
+"""Public in spite of their names (os._exit, a named tuple's _replace)."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Private:
 
     @property
     def lost(self) -> str:
+        version = platform.python_version() if self.library == "Python" else metadata.version(self.library)
         return (
-            f"{self.library} {metadata.version(self.library)} has no {self.name} any more ({self.version} had it, {self.day}); "
+            f"{self.library} {version} has no {self.name} any more ({self.version} had it, {self.day}); "
             f"{self.file} needs it {self.use}: look for what took its place"
         )
 
@@ -55,6 +58,14 @@ PRIVATE = (
     Private(
         "_forward_pre_hooks", "torch", "2.13.0", "2026-12-01", "training/log_probs.py",
         "to see that an output layer is nothing but its weights", lambda: hasattr(torch.nn.Linear(1, 1), "_forward_pre_hooks"),
+    ),
+    Private(
+        "_actions", "Python", "3.11.7", "2026-12-01", "cli/completion.py", "to list a parser's options",
+        lambda: [action.dest for action in argparse.ArgumentParser()._actions] == ["help"],
+    ),
+    Private(
+        "_SubParsersAction", "Python", "3.11.7", "2026-12-01", "cli/completion.py", "to list a parser's commands",
+        lambda: isinstance(argparse.ArgumentParser().add_subparsers(), argparse._SubParsersAction),
     ),
 )  # fmt: skip
 
