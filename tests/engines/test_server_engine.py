@@ -246,13 +246,14 @@ def test_a_misspelt_address(connect, address):
 
 
 def test_reset_forgets(serve, connect):
-    """What was in flight is never heard of again, and its tickets are free."""
+    """What was in flight is never heard of again; its tickets are free, and so are its places."""
     engine = connect(serve(pause=0.05), in_flight=2)
     for ticket, request in enumerate(REQUESTS):
         engine.submit(ticket, request)
     engine.reset()
     assert engine.advance() == []
     assert run(engine, REQUESTS[::-1]) == WHOLE[::-1]
+    assert engine.addresses.places.qsize() == 2
 
 
 def test_a_request_that_cannot_fit_is_refused(serve, connect):
