@@ -97,7 +97,7 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
         "run.worker",
         "run.manifest",
         "sandbox.sandbox",
-        "cli.small",
+        "cli.grade",
         "cli.plan",
         "cli.execute",
     ):

@@ -6,7 +6,6 @@ Knows machines and files; knows no measurement.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from scdpo.cores import usable_cores
 
 PACKAGES = ("scdpo", "torch", "triton", "transformers", "accelerate", "peft", "trl", "liger-kernel", "flash-attn", "vllm")
 
@@ -73,7 +74,7 @@ def machine(device: str) -> dict[str, Any]:
     """The machine and the versions of what is measured."""
     import torch
 
-    facts: dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    facts: dict[str, Any] = {"processor": processor(), "cores": usable_cores(), "python": platform.python_version()}
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         facts |= {"memory_gib": round(properties.total_memory / 2**30, 1), "cuda": torch.version.cuda}

@@ -10,17 +10,20 @@ from dataclasses import replace
 import pytest
 
 from scdpo.cli.main import main
+from scdpo.engines.transformers_engine import TransformersEngine
 from scdpo.planning.accelerators import accelerator
 from scdpo.planning.fitting import fleet, gpu_memory, remedies
 from scdpo.planning.flops import Efficiency, forward_flops, training_flops
 from scdpo.planning.lengths import Lengths, lengths_of
-from scdpo.planning.memory import MIB, Load, training_memory
+from scdpo.planning.memory import MIB, Load, sampling_memory, training_memory
 from scdpo.planning.shape import shape_of
 from scdpo.planning.shown import remedy_text
 from scdpo.planning.stages import Known, make_plan
 from scdpo.planning.workload import Chances, Given, yields
+from scdpo.run.prompts import codec_of
 from scdpo.run.recipe import build_recipe, load_recipe
 from scdpo.training.known_configs import CONFIGS
+from scdpo.training.scratch import make_tokenizer
 from scdpo.training.settings import LoraSettings, OptimizerSettings
 
 SMALL = shape_of(
@@ -143,6 +146,20 @@ def test_no_process_of_several_has_the_whole_model():
     assert alone > plan.shape.parameters * 4 > 4 * shared
     assert fleet(plan, accelerator("A800-80GB"), 16, Efficiency()).count == 16
     assert gpu_memory(plan, plan.stage("sample"), 1) < plan.shape.parameters * 2.2
+
+
+@pytest.mark.parametrize("code", ["", "fences"])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_cache_rows_are_the_engines(code, rows, tiny_model):
+    """Rows to park what stopped for code: in the plan where the engine has them, with code only."""
+    recipe = build_recipe({"engine": {"rows": rows}, "code": {"format": code}}, "made", {})
+    codec = codec_of(recipe, make_tokenizer(["```"], 64))
+    engine = TransformersEngine(tiny_model, codec.end_ids, codec.step_end_ids, rows, 64, codec.stop_ids)
+    kept = engine.store.row_layers[0].rows
+    assert (kept > rows) is bool(code)
+    memory = sampling_memory(MISTRAL, recipe.engine, 64, 10, 40, bool(code))
+    none = sampling_memory(MISTRAL, recipe.engine, 64, 10, 0, bool(code))
+    assert memory.cache - none.cache == kept * 40 * MISTRAL.cache(4)
 
 
 def test_arms_that_are_not_trained_cost_nothing():

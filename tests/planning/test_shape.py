@@ -1,27 +1,36 @@
-"""Parameters and saved activations, against transformers' own models."""
+"""Parameters, operations and saved activations, against transformers' own models."""
 
 import pytest
 
 from scdpo.errors import ModelError
+from scdpo.planning.flops import forward_flops
 from scdpo.planning.memory import layer_activations
-from scdpo.planning.shape import shape_of
+from scdpo.planning.shape import LLAMAS, shape_of
 from scdpo.training.known_configs import CONFIGS
 
-SMALL = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6, "vocab_size": 101}
+SMALL = {
+    "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6, "vocab_size": 101,
+    "pad_token_id": 0,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("keys", [2, 6])
-@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
-def test_parameters_are_those_of_the_model(kind, keys, tied):
-    """The count by hand is that of transformers' model, which is made without memory."""
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gpt2"])
+def test_a_models_own_parameters_and_operations(kind, tied):
+    """Parameters, and a forward pass's operations as torch counts them, of Llamas and of others. torch counts all of a row's
+    attention, which is that of a row twice as long of which each token sees half."""
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(kind, **SMALL, num_key_value_heads=keys, tie_word_embeddings=tied)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    assert shape_of(config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
+    keys = {} if kind == "gpt2" else {"num_key_value_heads": 2, "head_dim": 8}
+    config = AutoConfig.for_model(kind, **SMALL, **keys, tie_word_embeddings=tied, attn_implementation="eager")
+    model, length = AutoModelForCausalLM.from_config(config).eval(), 20
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=False)
+    shape = shape_of(config.to_dict())
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert length * forward_flops(shape, 2 * length) == counter.get_total_flops()
 
 
 def test_known_models_have_their_published_sizes():
@@ -48,24 +57,23 @@ def test_adapters_are_pefts():
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("keys", [2, 6])
-def test_activations_are_what_autograd_saves(half, masked, keys):
+@pytest.mark.parametrize(("kind", "keys"), [("llama", 6), *((kind, 2) for kind in LLAMAS)])
+def test_activations_are_what_autograd_saves(half, masked, kind, keys):
     """The bytes of one more layer, counted over the different storages that a forward pass saves."""
     rows, width = 2, 64
-    one_more = saved(3, half, masked, keys, rows, width) - saved(2, half, masked, keys, rows, width)
-    shape = shape_of({**SMALL, "model_type": "llama", "num_key_value_heads": keys})
+    one_more = saved(kind, 3, half, masked, keys, rows, width) - saved(kind, 2, half, masked, keys, rows, width)
+    shape = shape_of({**SMALL, "model_type": kind, "num_key_value_heads": keys})
     casts = 2 * shape.layer_products / shape.layers if half else 0
     assert one_more == layer_activations(shape, half, masked, width) * rows * width + casts
 
 
-def saved(layers, half, masked, keys, rows, width):
+def saved(kind, layers, half, masked, keys, rows, width):
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = LlamaConfig(
-        **SMALL | {"num_hidden_layers": layers}, num_key_value_heads=keys, tie_word_embeddings=True, attn_implementation="sdpa"
-    )
-    model = LlamaForCausalLM(config).train()
+    sizes = SMALL | {"num_hidden_layers": layers, "num_key_value_heads": keys}
+    config = AutoConfig.for_model(kind, **sizes, tie_word_embeddings=True, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_config(config).train()
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept = {}
 
@@ -85,8 +93,22 @@ def saved(layers, half, masked, keys, rows, width):
     return sum(size for size, _ in kept.values())
 
 
-def test_no_decoder_of_this_kind_is_refused():
-    with pytest.raises(ModelError, match="experts"):
-        shape_of({"model_type": "mixtral", "num_local_experts": 8})
-    with pytest.raises(ModelError, match="hidden_size"):
-        shape_of({"model_type": "t5"})
+def test_what_is_counted_as_a_llama_is_said_to_be():
+    """InternLM2's code is not in transformers; GPT-2 is there, and its layers keep other things than a Llama's."""
+    assert not shape_of({**SMALL, "model_type": "llama"}).note
+    assert "does not know internlm2" in shape_of(CONFIGS["internlm/internlm2-20b"]).note
+    assert "keys and values of gpt2" in shape_of({**SMALL, "model_type": "gpt2"}).note
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"model_type": "mixtral", "num_local_experts": 8}, "experts"),
+        ({"model_type": "t5"}, '"t5" is not a decoder'),
+        ({"model_type": "mamba"}, '"mamba" is not a decoder'),
+        ({"model_type": "unheard-of", "hidden_size": 8}, "lacks vocab_size"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(fields, says):
+    with pytest.raises(ModelError, match=says):
+        shape_of(fields)

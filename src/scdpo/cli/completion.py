@@ -78,7 +78,7 @@ def script() -> str:
     cases, choices, of_recipes = [], [], []
     for name, command in commands.items():
         words = [part.partition(" ")[2] for part in commands if part.startswith(f"{name} ")] or list(options_of(command))
-        takes_fields = "act" not in command._defaults or "takes_fields" in command._defaults
+        takes_fields = command.get_default("act") is None or command.get_default("takes_fields")
         cases.append(f'      "{name}") words="{" ".join(words)}"{" fields=1" if takes_fields and name not in groups else ""};;')
         for option, action in options_of(command).items():
             if action.choices:

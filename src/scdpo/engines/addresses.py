@@ -1,7 +1,8 @@
-"""Several addresses of one service, some of them dead at times: who is asked next, and when a dead one is tried again.
+"""Several addresses of one service, some of them dead at times: each request goes from one to another until one answers.
 
-An address that fails rests for a growing while; once it lists its model again, it is asked again. A request goes from one to
-another until one answers. All of it runs in one event loop. Knows requests and replies as JSON, nothing of what they say.
+An address has a number of places, each for one request. Free places lie in a queue, and a request takes the next. A place where
+a request failed rests for a growing while; then the address must list its model again before it is asked. All of it runs in one
+event loop. Knows requests and replies as JSON, nothing of what they say.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scdpo.errors import ModelError
 
 LOG = logging.getLogger(__name__)
 FIRST_REST, LONGEST_REST = 0.5, 30.0
-"""Seconds that an address rests after its first failure, and at most."""
+"""Seconds that a place rests after its first failure, and at most."""
 MOST_FAILURES = 8
 """Times that a request may fail on servers that live: it is the request that is wrong then."""
 LIVING = 10.0
@@ -30,15 +31,12 @@ KEPT = 2.0
 """Seconds that an idle connection is kept: less than servers keep theirs, so that none is closed under a request."""
 
 
-@dataclass(slots=True)
-class Address:
-    """One address. life: counts how often it has died, so that the requests that died with it count as one failure."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Room for one request at an address. failures: of the requests there since the last answer."""
 
     url: str
-    alive: bool = False
-    busy: int = 0
     failures: int = 0
-    life: int = 0
 
 
 class Failure(Exception):
@@ -50,94 +48,90 @@ class Failure(Exception):
 
 
 class Addresses:
-    """Asks whichever of the addresses is alive and least busy; at most settings.in_flight requests at once each.
+    """Asks whichever address has a free place; each has settings.in_flight of them.
 
     model: the name that an address must list to be asked. All methods belong to the event loop that `open` runs in.
     """
 
     def __init__(self, settings: ServerSettings, model: str, key: str | None) -> None:
         self.settings, self.model = settings, model
-        self.all = [Address(url.rstrip("/")) for url in settings.addresses]
         self.headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.revivals: dict[str, asyncio.Task] = {}
-        self.despair: ModelError | None = None
-        self.warned = False
+        self.heard, self.warned = 0.0, False
 
     async def open(self, cure: str) -> None:
         """Find out which addresses serve the model. Raises ModelError, with the cure, where none does."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEPT)
         timeout = httpx.Timeout(self.settings.timeout, connect=LIVING, pool=None)
         self.client = httpx.AsyncClient(headers=self.headers, timeout=timeout, limits=limits)
-        self.changed = asyncio.Condition()
-        self.heard = time.monotonic()
-        states = await asyncio.gather(*(self._models(address) for address in self.all))
-        for address, models in zip(self.all, states, strict=True):
-            address.alive = models is not None and self.model in models
-        if not any(address.alive for address in self.all):
-            seen = [f"{a.url}: {'no answer' if m is None else ', '.join(m)}" for a, m in zip(self.all, states, strict=True)]
-            raise ModelError(
-                f'no server of engine.server.addresses serves "{self.model}" ({"; ".join(seen)}); start one with: {cure}'
-            )
-        for address, models in zip(self.all, states, strict=True):
-            if models is None:
-                self._rest(address, "no answer")
-            elif not address.alive:
-                LOG.info('%s serves %s, not "%s"; it is not asked', address.url, ", ".join(models), self.model)
+        self.places: asyncio.Queue[Place] = asyncio.Queue()
+        urls = [url.rstrip("/") for url in self.settings.addresses]
+        served = dict(zip(urls, await asyncio.gather(*map(self._models, urls)), strict=True))
+        if not any(self.model in models for models in served.values()):
+            seen = "; ".join(f"{url}: {', '.join(models) or 'no answer'}" for url, models in served.items())
+            raise ModelError(f'no server of engine.server.addresses serves "{self.model}" ({seen}); start one with: {cure}')
+        for url, models in served.items():
+            if models and self.model not in models:
+                LOG.info('%s serves %s, not "%s"; it is not asked', url, ", ".join(models), self.model)
+        for _ in range(self.settings.in_flight):  # in turn, so that all are as busy
+            for url, models in served.items():
+                if self.model in models:
+                    self.places.put_nowait(Place(url))
+                elif not models:
+                    self._rest(Place(url))
 
     async def close(self) -> None:
-        for task in self.revivals.values():
-            task.cancel()
         await self.client.aclose()
-
-    def begin(self) -> None:
-        """Requests come after a while without any: patience counts from now."""
-        self.heard, self.despair = time.monotonic(), None
 
     async def ask(self, path: str, body: Any) -> Any:
         """The reply of some address to a POST. Raises ModelError for a request that is refused, and where patience ends."""
-        failures = 0
+        began, lasting = time.monotonic(), 0
         while True:
-            address = await self._take()
-            life = address.life
+            place = await self.places.get()
             try:
-                reply = await self._post(address, path, body)
+                reply = await self._reply(place, path, body)
             except Failure as failure:
-                if address.life == life:
-                    self._rest(address, str(failure))
-                failures += failure.lasting
-                if not failure.lasting and self.silence > self.settings.patience:
-                    raise self._patience_ends(address, str(failure)) from failure
-                if failures >= MOST_FAILURES:
+                self._rest(place)
+                lasting += failure.lasting
+                if lasting == MOST_FAILURES:
                     raise ModelError(
-                        f"{address.url} failed {failures} times on one request ({failure}); see the server's log, and run the "
+                        f"{place.url} failed {lasting} times on one request ({failure}); see the server's log, and run the "
                         "same command again to continue"
                     ) from failure
+                if failure.lasting:  # every other place is as likely to fail now
+                    await asyncio.sleep(rest_after(lasting - 1))
+                else:
+                    self._bear_silence(began, f"{place.url}: {failure}")
+            except BaseException:  # a request that is refused or cancelled says nothing against the address
+                self.places.put_nowait(place)
+                raise
             else:
-                self.heard = time.monotonic()
-                if address.life == life:
-                    address.failures = 0
+                self.heard, self.warned = time.monotonic(), False
+                self.places.put_nowait(Place(place.url))
                 return reply
-            finally:
-                address.busy -= 1
-                await self._notify()
 
-    async def _take(self) -> Address:
-        """The least busy living address, once there is one with room."""
+    def _rest(self, place: Place) -> None:
+        """Leave a place alone for a while, longer each time."""
+        rest = rest_after(place.failures) * random.uniform(0.75, 1.25)
+        asyncio.get_running_loop().call_later(rest, self.places.put_nowait, Place(place.url, place.failures + 1))
 
-        def free() -> list[Address]:
-            return [address for address in self.all if address.alive and address.busy < self.settings.in_flight]
+    def _bear_silence(self, began: float, trouble: str) -> None:
+        """Say once that no request was answered for a while since one began. Raises ModelError where patience ends."""
+        silence = time.monotonic() - max(self.heard, began)
+        silent = f"no server has answered for {silence:.0f} s ({trouble})"
+        if silence > self.settings.patience:
+            raise ModelError(f"{silent}; start the server and run the same command again to continue")
+        if silence > LONGEST_REST and not self.warned:
+            self.warned = True
+            LOG.warning("%s; waiting up to %g s", silent, self.settings.patience)
 
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.despair or free())
-            if self.despair:
-                raise self.despair
-            address = min(free(), key=lambda address: address.busy)
-            address.busy += 1
-            return address
-
-    async def _post(self, address: Address, path: str, body: Any) -> Any:
+    async def _reply(self, place: Place, path: str, body: Any) -> Any:
+        """The reply of one address. Raises Failure, and ModelError for a request that is refused."""
+        if place.failures:
+            models = await self._models(place.url)
+            if self.model not in models:
+                raise Failure(f"serves {', '.join(models)}" if models else "no answer", False)
         try:
-            response = await self.client.post(f"{address.url}/{path}", json=body)
+            response = await self.client.post(f"{place.url}/{path}", json=body)
         except httpx.ReadTimeout as error:
             raise Failure(f"no answer within {self.settings.timeout:g} s", True) from error
         except httpx.RequestError as error:
@@ -147,79 +141,30 @@ class Addresses:
             passing = status in (429, 502, 503, 504)  # a server, or what stands before it, that is full or starts
             raise Failure(f"status {status}: {message(response)}", not passing)
         if status >= 400:
-            raise ModelError(f"{address.url} refuses a request (status {status}): {message(response)}")
+            raise ModelError(f"{place.url} refuses a request (status {status}): {message(response)}")
         try:
             return response.json()
         except ValueError as error:
-            raise ModelError(f"{address.url} answers with something else than JSON; is it a completions server?") from error
+            raise ModelError(f"{place.url} answers with something else than JSON; is it a completions server?") from error
 
-    def _rest(self, address: Address, reason: str) -> None:
-        """Leave an address alone for a while."""
-        address.alive = False
-        address.life += 1
-        self.revivals[address.url] = asyncio.create_task(self._revive(address, reason))
-
-    async def _revive(self, address: Address, reason: str) -> None:
-        """Try a resting address, ever more seldom, until it serves the model again."""
-        tries = 0
-        while not address.alive:
-            await asyncio.sleep(rest_after(address.failures) * random.uniform(0.75, 1.25))
-            address.failures += 1
-            tries += 1
-            try:
-                address.alive = self.model in (await self._models(address) or ())
-            except ModelError as error:
-                self.despair = error
-            if address.alive and tries > 1:  # it was away, not just full
-                self.heard, self.warned = time.monotonic(), False
-            elif not any(other.alive for other in self.all):
-                self._wait_or_despair(address, reason)
-            await self._notify()
-
-    def _wait_or_despair(self, address: Address, reason: str) -> None:
-        """No address is alive: wait on, saying so once, or give up."""
-        if self.silence > self.settings.patience:
-            self.despair = self._patience_ends(address, reason)
-        elif not self.warned:
-            self.warned = True
-            LOG.warning("no server answers (%s: %s); waiting up to %g s", address.url, reason, self.settings.patience)
-
-    @property
-    def silence(self) -> float:
-        """Seconds since the last answer."""
-        return time.monotonic() - self.heard
-
-    def _patience_ends(self, address: Address, reason: str) -> ModelError:
-        return ModelError(
-            f"no server has answered for {self.silence:.0f} s ({address.url}: {reason}); "
-            "start the server and run the same command again to continue"
-        )
-
-    async def _models(self, address: Address) -> Sequence[str] | None:
-        """The names of the models that an address lists; None where it does not answer."""
+    async def _models(self, url: str) -> Sequence[str]:
+        """The names of the models that an address lists; none where it does not answer."""
         try:
-            response = await self.client.get(f"{address.url}/models", timeout=min(LIVING, self.settings.timeout))
+            response = await self.client.get(f"{url}/models", timeout=min(LIVING, self.settings.timeout))
+            if response.status_code in (401, 403):
+                raise ModelError(
+                    f"{url} asks for a key (status {response.status_code}); put it into the environment variable "
+                    f"{self.settings.key_variable}"
+                )
+            return [model["id"] for model in response.json()["data"]] if response.status_code == 200 else ()
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ModelError(f'engine.server.addresses: "{address.url}": {error}; write it as http://host:port/v1') from error
-        except httpx.RequestError:
-            return None
-        if response.status_code in (401, 403):
-            raise ModelError(
-                f"{address.url} asks for a key (status {response.status_code}); put it into the environment variable "
-                f"{self.settings.key_variable}"
-            )
-        try:
-            return [model["id"] for model in response.json()["data"]] if response.status_code == 200 else None
-        except (ValueError, KeyError, TypeError):
-            return None
-
-    async def _notify(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
+            raise ModelError(f'engine.server.addresses: "{url}": {error}; write it as http://host:port/v1') from error
+        except (httpx.RequestError, ValueError, KeyError, TypeError):
+            return ()
 
 
 def rest_after(failures: int) -> float:
-    """Seconds that an address rests that failed so often before."""
+    """Seconds that a place rests where so many requests failed before."""
     return min(FIRST_REST * 2 ** min(failures, 20), LONGEST_REST)
 
 

@@ -46,8 +46,6 @@ class ServerEngine:
 
     def submit(self, ticket: int, request: Generate) -> None:
         refuse_unfit(request, self.capacity)
-        if not self.asked:
-            self.loop.call_soon_threadsafe(self.addresses.begin)
         finished = self.finished
         future = self.asked[ticket] = asyncio.run_coroutine_threadsafe(self._answer(request), self.loop)
         future.add_done_callback(lambda done: finished.put((ticket, done)))

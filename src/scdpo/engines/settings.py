@@ -46,7 +46,7 @@ class EngineSettings(Settings):
     rows: int = Field(128, ge=1)
     """Requests decoded at once."""
     threads: int = Field(1, ge=1)
-    """Processor threads of each worker; part of the recipe because it can change the last digit of a sum."""
+    """Processor threads of each worker. Another number may change the last digit of a sum; nothing is made anew for it."""
     precision: Precision = "auto"
     """Of the weights while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
     vllm: VllmSettings = VllmSettings()

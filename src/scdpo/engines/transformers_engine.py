@@ -11,7 +11,7 @@ nothing of the device in between. Knows no text, no problem and no policy.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,21 +23,16 @@ from torch import Tensor
 from scdpo.engines.attention import FOLDED, with_attention
 from scdpo.engines.graphs import CudaCapture, Graphs
 from scdpo.engines.interface import Completion, Generate, refuse_unfit
+from scdpo.engines.limits import PASS_LEAST, passes, slots
 from scdpo.engines.processors import for_processor
 from scdpo.engines.row_state import Look, Marks, RowState, StepShape
 from scdpo.engines.row_store import RowStore
 from scdpo.errors import ModelError
 
-PARKED_SHARE = 4
-"""Of so many rows there is one more to park a request that stopped."""
 WORTH_COPYING = 8
 """Tokens that a row must share with a new prompt for their keys and values to be taken over."""
 WORTH_WAITING = 16
 """Shared tokens, not yet computed, for which a new prompt waits until they are."""
-PASS_LEAST = 4
-"""Fewer tokens of a prompt are read one by one, beside the rows that generate."""
-PASS_TOKENS = 8192
-"""The most tokens of one forward pass over prompts, padding included."""
 GRID = 16
 """Of the widths of passes in bfloat16 on a processor: oneDNN compiles a kernel for every shape and keeps a thousand of them."""
 BURST = 8
@@ -78,7 +73,7 @@ class TransformersEngine:
         self.graphs = Graphs(CudaCapture(self.device)) if self.device.type == "cuda" else None
         self.grid = GRID if on_processor and model.dtype == torch.bfloat16 else 1
         self.rows, self.capacity = rows, capacity
-        self.slots = range(rows, rows + (max(1, rows // PARKED_SHARE) if stop_ids else 0))
+        self.slots = slots(rows, bool(stop_ids))
         layers = model.config.get_text_config().num_hidden_layers
         self.store = RowStore(layers, rows + len(self.slots), capacity, tight=on_processor)
         marks = Marks.of(end_ids, step_end_ids, stop_ids, model.get_input_embeddings().num_embeddings)
@@ -345,20 +340,3 @@ def common(known: np.ndarray, ids: tuple[int, ...]) -> int:
     most = min(len(known), len(ids))
     differs = np.flatnonzero(known[:most] != np.array(ids[:most]))
     return int(differs[0]) if len(differs) else most
-
-
-def passes(before: list[int], grid: int) -> Iterator[tuple[list[int], int]]:
-    """The rows with PASS_LEAST tokens and more before them, in groups of about equal length and PASS_TOKENS at most, each with
-    the length that its rows are padded to: a multiple of grid."""
-    rows = sorted((row for row, count in enumerate(before) if count >= PASS_LEAST), key=lambda row: -before[row])
-    group: list[int] = []
-    longest = 0
-    for row in rows:
-        if group and (before[row] < before[group[0]] / 2 or (len(group) + 1) * longest > PASS_TOKENS):
-            yield group, longest
-            group = []
-        if not group:
-            longest = before[row] + -before[row] % grid
-        group.append(row)
-    if group:
-        yield group, longest

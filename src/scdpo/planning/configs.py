@@ -31,5 +31,7 @@ def model_shape(settings: ModelSettings, vocabulary: int, run: Path | None = Non
 
 def new_shape(settings: ModelSettings, vocabulary: int) -> ModelShape:
     """The Llama from scratch (training/scratch.py) that has a tokenizer of `vocabulary` tokens."""
-    width = settings.width
-    return ModelShape("llama", settings.layers, width, settings.feed_forward, settings.heads, width, width, vocabulary, True)
+    return shape_of({
+        "model_type": "llama", "vocab_size": vocabulary, "hidden_size": settings.width, "num_hidden_layers": settings.layers,
+        "num_attention_heads": settings.heads, "intermediate_size": settings.feed_forward, "tie_word_embeddings": True,
+    })  # fmt: skip

@@ -56,8 +56,8 @@ def gpu_memory(plan: Plan, stage: StagePlan, count: int) -> float:
     shape = plan.shape
     if stage.decodes:
         lengths = plan.work.lengths
-        context = plan.recipe.model.context
-        return sampling_memory(shape, plan.on_gpus.engine, context, lengths.prompt, context, gpu=True).total
+        context, has_code = plan.recipe.model.context, bool(plan.recipe.code.format)
+        return sampling_memory(shape, plan.on_gpus.engine, context, lengths.prompt, context, has_code, gpu=True).total
     if stage.settings is None or stage.load is None:
         return 0.0
     computed = reference_memory if stage.name == "reference" else training_memory

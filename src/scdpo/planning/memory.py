@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from scdpo.engines.limits import largest_pass, slots
 from scdpo.engines.settings import EngineSettings
 from scdpo.planning.shape import ModelShape
 from scdpo.training.settings import OptimizerSettings
@@ -26,10 +27,6 @@ KEPT = 0.6
 none was seen (docs/plan.md)."""
 QUANTIZED = {"nf4": 0.52, "int8": 1.01}
 """Bytes of a frozen weight with its scales (bitsandbytes)."""
-PARKED_SHARE = 4
-"""One parking place for so many rows (engines/transformers_engine.py)."""
-PASS_TOKENS = 8192
-"""The most tokens of a pass over prompts (engines/transformers_engine.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +191,14 @@ def sampling_memory(
     context: int,
     prompt: float,
     longest: float,
+    can_stop: bool,
     block: float = 0.0,
     gpu: bool = False,
 ) -> Memory:
     """A worker that samples with the embedded engine: weights, all rows' keys and values, and a step's or a pass's own.
 
-    longest: tokens of a solution with its prompt, whose pages a processor counts when written, a GPU all; block:
-    tokens of the solutions of a block, held until it is done.
+    longest: tokens of a solution with its prompt, whose pages a processor counts when written, a GPU all; can_stop: whether
+    solutions stop to have code run, for which rows are kept; block: tokens of the solutions of a block, held until it is done.
     """
     if settings.kind == "server":
         return Memory(base=0.0 if gpu else BASE, weights=0.0)
@@ -208,11 +206,11 @@ def sampling_memory(
     if settings.kind == "vllm":  # the least it starts with: it takes engine.vllm.memory of what is there, for more rows
         cache = context * shape.cache(size)
         return Memory(base=BASE_GPU if gpu else BASE, weights=shape.parameters * size, cache=cache)
-    rows = settings.rows + max(1, settings.rows // PARKED_SHARE)
+    rows = slots(settings.rows, can_stop).stop
     places = context + 1 if gpu else min(context + 1, longest)
     state = settings.rows * context * (3 * 8 + 2 * FLOAT)
     drawing = settings.rows * shape.vocabulary * (size + 3 * FLOAT + 2 * 8)  # float64 shares, and their running sums
-    passed = min(PASS_TOKENS, settings.rows * prompt)
+    passed = largest_pass(settings.rows, prompt)
     pass_own = passed * (size * (4 * shape.width + 3 * shape.inner + 4 * shape.queries) + prompt * size)
     return Memory(
         base=BASE_GPU if gpu else BASE + block * RECORD,

@@ -1,40 +1,43 @@
-"""A decoder's shape: what its config says, and the numbers that follow from it alone: parameters, products, bytes a token.
+"""A decoder's shape: the sizes and the counts of the model that its config describes, made without memory.
 
-Counts decoders of Llama's kind (pre-norm, gated feed-forward, rotary positions). Knows no weights and no recipe.
+transformers makes the model on torch's meta device, so parameters and linear layers are those of any architecture it has.
+Knows no weights and no recipe.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scdpo.errors import ModelError
+from scdpo.errors import ModelError, first_line
 
-COUNTED = ("llama", "mistral", "qwen2", "qwen3", "internlm2")
-"""Model types whose parameters are counted exactly; others of this kind are counted as a Llama, and said to be."""
+LLAMAS = ("llama", "mistral", "qwen2", "smollm3", "granite", "internlm3")
+"""Model types whose layers keep for the backward pass what a Llama's do, to the byte (tests/planning/test_shape.py)."""
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+"""What a config must say for its model to be counted as a Llama."""
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear layer of each decoder layer: its name, inputs, outputs, and whether it has a bias."""
+    """Linear layers of the decoder that are alike: their name, inputs and outputs, and how many there are."""
 
     name: str
     inputs: int
     outputs: int
-    bias: bool = False
-
-    @property
-    def weights(self) -> int:
-        return self.inputs * self.outputs
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Sizes of a decoder. queries, keys: features of all query and of all key heads; inner: of the feed-forward layers."""
+    """Sizes of a decoder. queries, keys: features of all query and of all key heads; inner: of the feed-forward layers; note:
+    what is counted as another model's, for the reader."""
 
     kind: str
+    parameters: int
+    linears: tuple[Linear, ...]
     layers: int
     width: int
     inner: int
@@ -43,23 +46,7 @@ class ModelShape:
     keys: int
     vocabulary: int
     tied: bool
-    input_bias: bool = False
-    output_bias: bool = False
-    inner_bias: bool = False
-    normed_heads: bool = False
-
-    @property
-    def linears(self) -> tuple[Linear, ...]:
-        """The linear layers of one decoder layer."""
-        return (
-            Linear("q_proj", self.width, self.queries, self.input_bias),
-            Linear("k_proj", self.width, self.keys, self.input_bias),
-            Linear("v_proj", self.width, self.keys, self.input_bias),
-            Linear("o_proj", self.queries, self.width, self.output_bias),
-            Linear("gate_proj", self.width, self.inner, self.inner_bias),
-            Linear("up_proj", self.width, self.inner, self.inner_bias),
-            Linear("down_proj", self.inner, self.width, self.inner_bias),
-        )
+    note: str = ""
 
     @property
     def embedding(self) -> int:
@@ -68,52 +55,76 @@ class ModelShape:
     @property
     def layer_products(self) -> int:
         """Weights of the linear layers of all decoder layers: each costs a multiplication and an addition a token."""
-        return self.layers * sum(linear.weights for linear in self.linears)
-
-    @property
-    def parameters(self) -> int:
-        biases = sum(linear.outputs for linear in self.linears if linear.bias)
-        norms = 2 * self.width + (2 * self.queries // self.heads if self.normed_heads else 0)
-        embeddings = self.embedding * (1 if self.tied else 2)
-        return self.layer_products + self.layers * (biases + norms) + embeddings + self.width
+        return sum(linear.count * linear.inputs * linear.outputs for linear in self.linears)
 
     def adapters(self, rank: int, targets: tuple[str, ...]) -> int:
         """Parameters of LoRA adapters of a rank on the targets ("all-linear": every linear layer but the output layer)."""
         wanted = [linear for linear in self.linears if "all-linear" in targets or linear.name in targets]
-        return self.layers * rank * sum(linear.inputs + linear.outputs for linear in wanted)
+        return rank * sum(linear.count * (linear.inputs + linear.outputs) for linear in wanted)
 
     def cache(self, bytes_each: int) -> int:
         """Bytes of the keys and values of one token."""
         return 2 * self.layers * self.keys * bytes_each
 
 
-def shape_of(config: Mapping[str, Any]) -> ModelShape:
-    """The shape that a config.json describes. Raises ModelError for what is no decoder of Llama's kind."""
-    config = {**config, **config.get("text_config", {})}
-    kind = str(config.get("model_type", ""))
-    if any(config.get(name) for name in EXPERTS):
+def shape_of(fields: Mapping[str, Any]) -> ModelShape:
+    """The shape of the model that a config.json describes. Raises ModelError for what is not a decoder, or has experts.
+
+    A model type that transformers does not know is counted as a Llama of the same sizes, and the note says so.
+    """
+    from transformers import CONFIG_MAPPING
+
+    kind = str(fields.get("model_type", ""))
+    if kind in CONFIG_MAPPING:
+        note = f"The activations, keys and values of {kind} are counted as those of a Llama of the same sizes."
+        return _shape(kind, CONFIG_MAPPING[kind].from_dict(dict(fields)), "" if kind in LLAMAS else note)
+    missing = [name for name in SIZES if name not in fields]
+    if missing:
+        raise ModelError(f'transformers does not know model type "{kind}", and its config lacks {missing[0]} to count it by')
+    as_llama = {**fields, "model_type": "llama", "attention_bias": fields.get("attention_bias", fields.get("bias", False))}
+    note = f"transformers does not know {kind}; it is counted as a Llama of the same sizes."
+    return _shape(kind, CONFIG_MAPPING["llama"].from_dict(as_llama), note)
+
+
+def _shape(kind: str, config: Any, note: str) -> ModelShape:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    sizes = config.get_text_config()
+    if any(getattr(sizes, name, None) for name in EXPERTS):
         raise ModelError(f'model type "{kind}" has experts, which scdpo plan cannot count; plan a dense model of its size')
     try:
-        width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-        head = int(config.get("head_dim") or width // heads)
-        bias = bool(config.get("attention_bias", False))
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        linears = _linears(model.get_decoder())
+        width, heads = sizes.hidden_size, sizes.num_attention_heads
+        head = getattr(sizes, "head_dim", None) or width // heads
         return ModelShape(
-            kind,
-            int(config["num_hidden_layers"]),
-            width,
-            int(config["intermediate_size"]),
-            heads,
-            heads * head,
-            int(config.get("num_key_value_heads") or heads) * head,
-            int(config["vocab_size"]),
-            bool(config.get("tie_word_embeddings", False)),
-            input_bias=kind == "qwen2" or bias or (kind == "internlm2" and bool(config.get("bias", False))),
-            output_bias=kind not in ("qwen2", "mistral")
-            and (bias or (kind == "internlm2" and bool(config.get("bias", False)))),
-            inner_bias=kind in ("llama", "smollm3") and bool(config.get("mlp_bias", False)),
-            normed_heads=kind == "qwen3",
+            kind=kind,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            linears=linears,
+            layers=sizes.num_hidden_layers,
+            width=width,
+            inner=getattr(sizes, "intermediate_size", None) or max(linear.inputs for linear in linears),
+            heads=heads,
+            queries=heads * head,
+            keys=(getattr(sizes, "num_key_value_heads", None) or heads) * head,
+            vocabulary=sizes.vocab_size,
+            tied=bool(sizes.tie_word_embeddings),
+            note=note,
         )
-    except KeyError as error:
-        raise ModelError(
-            f'model type "{kind}": its config has no {error}; scdpo plan counts decoders of Llama\'s kind'
-        ) from error
+    except Exception as error:  # the library raises many types for a config of something else
+        raise ModelError(f'model type "{kind}" is not a decoder that scdpo plan can count: {first_line(error)}') from error
+
+
+def _linears(decoder: Any) -> tuple[Linear, ...]:
+    """The decoder's layers that multiply by a matrix: all that have a weight of two dimensions, but the embeddings."""
+    from torch import nn
+
+    found: Counter[tuple[str, int, int]] = Counter()
+    for path, layer in decoder.named_modules():
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.ndim == 2 and not isinstance(layer, nn.Embedding):
+            outputs, inputs = weight.shape if isinstance(layer, nn.Linear) else weight.shape[::-1]  # GPT-2's lie turned over
+            found[path.rpartition(".")[2], inputs, outputs] += 1
+    return tuple(Linear(*sizes, count) for sizes, count in found.items())

@@ -46,6 +46,8 @@ def model_lines(plan: Plan) -> str:
         f"{shape.kind}, {plan.place}: {shape.parameters:,} parameters ({shape.layers} layers, width {shape.width}, vocabulary "
         f"{shape.vocabulary:,}); {gib(4 * shape.parameters)} GiB in float32, {gib(2 * shape.parameters)} in bfloat16."
     ]
+    if shape.note:
+        lines.append(shape.note)
     for name, settings in (("sft", sft), ("training", training)):
         if settings.lora.rank:
             kind = f", frozen weights {settings.lora.quantize}" if settings.lora.quantize else ""

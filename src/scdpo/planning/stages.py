@@ -247,7 +247,8 @@ def _generation(plan: Plan, facts: Known, name: str, units: str, tokens: float, 
     recipe = plan.recipe
     block = min(1.0, recipe.sampling.block / plan.work.problems) * tokens / recipe.run.rounds
     held = block if name in ("sample", "fork") else recipe.evaluation.block * lengths.solution
-    memory = sampling_memory(shape, engine, recipe.model.context, lengths.prompt, longest_written(plan, name), held)
+    longest, has_code = longest_written(plan, name), bool(recipe.code.format)
+    memory = sampling_memory(shape, engine, recipe.model.context, lengths.prompt, longest, has_code, held)
     return StagePlan(name, "engine", units, tokens, flops, memory, at_once(facts.cores, engine.threads, tasks), read=read)
 
 

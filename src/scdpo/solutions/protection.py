@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 OPENER = re.compile(r"```|\$\$|\\\[|\\\(|\\begin\s*\{(\w+\*?)\}|\[asy\]|\\\$|\$")
 CLOSERS = {"```": "```", "$$": "$$", r"\[": r"\]", r"\(": r"\)", "[asy]": "[/asy]"}
-FIGURE = "[asy]"
 LINE_MATHEMATICS = re.compile(r"\$(?=\S)((?:[^$\\\n]|\\.)*?)(?<=\S)\$(?!\d)")
 
 

@@ -88,7 +88,7 @@ class TreeTrainer(Trainer):
             # not by the library, which under DeepSpeed rounds reference log-probs to what is computed in
             batch = {name: to_device(value, self.args.device) for name, value in held.items()}
             is_last = number + 1 == len(micro_batches)
-            self.accelerator.gradient_state._set_sync_gradients(is_last)  # DeepSpeed updates when told so
+            self.accelerator.sync_gradients = is_last  # DeepSpeed updates when told so
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     tokens = model(**{name: batch[name] for name in MODEL_INPUTS if name in batch})
