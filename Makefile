@@ -1,11 +1,13 @@
 # make demo: the main job on the embedded default. make smoke: one of the paper's recipes in small, through every stage.
-# make test: the tests, in two processes of one thread each. All set up .venv where it is missing.
+# make test: the tests, in two processes of one thread each. make bench-training and the like: speed against a peer, with
+# OPTIONS="--trees 8" for more (docs/benchmarks.md). All set up .venv where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= runs/quickstart
 SMOKE ?= mistral-7b-ours
+BENCHES := bench-training bench-sampling bench-grading bench-sandbox bench-growth bench-page
 
-.PHONY: demo smoke test lint install clean
+.PHONY: demo smoke test lint install clean $(BENCHES)
 
 demo: .venv/installed
 	$(BIN)/scdpo run quickstart --out $(DEMO)
@@ -22,6 +24,10 @@ lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(BENCHES): bench-%: .venv/tested
+	@mkdir -p build
+	$(BIN)/python -m benchmarks.$* --json build/bench-$*.json $(OPTIONS)
 
 install: .venv/installed
 

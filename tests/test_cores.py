@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from scdpo.cores import share_cores, side_by_side, usable_cores, usable_threads
-from scdpo.run import tasks
+from scdpo.run.directory import RunDirectory
+from scdpo.run.making import Tools
+from scdpo.run.pool import Workers
 from scdpo.run.recipe import build_recipe
-from scdpo.run.run_directory import RunDirectory
-from scdpo.run.stages import Bench
-from scdpo.run.workers import Workers
+from scdpo.run.worker import Worker, use_threads
 
 EIGHT = set(range(8))
 
@@ -43,7 +43,7 @@ def cores(monkeypatch):
     return lambda count: monkeypatch.setattr("scdpo.cores.usable_cores", lambda: count)
 
 
-def process_of(report) -> int:
+def process_of(worker, report) -> int:
     return os.getpid()
 
 
@@ -67,7 +67,7 @@ def test_an_affinity_mask_counts():
         "share_cores()\n"
         "import torch\n"
         "started = torch.get_num_threads()\n"
-        "from scdpo.run.tasks import use_threads\n"
+        "from scdpo.run.worker import use_threads\n"
         "use_threads(2)\n"
         "print(json.dumps([started, torch.get_num_threads(), side_by_side(0), side_by_side(1), usable_threads(0)]))\n"
     )
@@ -94,7 +94,7 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
     """Workers, threads, the sandbox's jobs and the manifest, of a recipe that asks for two threads."""
     cores(1)
     for room in (
-        "run.tasks",
+        "run.worker",
         "run.manifest",
         "sandbox.sandbox",
         "cli.small",
@@ -103,17 +103,15 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(f"scdpo.{room}.usable_cores", lambda: 1)
     recipe = build_recipe({"engine": {"threads": 2}, "sft": {"threads": 2}, "code": {"format": "blocks"}}, "made", {})
-    tasks.use_threads(2)
+    use_threads(2)
     assert torch.get_num_threads() == 1
-    with Workers(4) as workers:
-        assert list(workers.map(process_of, [(), ()], 1)) == [os.getpid()] * 2
     run = RunDirectory(tmp_path, recipe)
-    monkeypatch.setattr(tasks, "open_run", lambda path: run)
-    sandbox = tasks.load_sandbox.__wrapped__(tmp_path)
-    assert sandbox.settings.jobs == 1
+    with Workers(4, run) as workers:
+        assert list(workers.map(process_of, [(), ()], 1)) == [os.getpid()] * 2
+    assert Worker(run).sandbox.settings.jobs == 1
     from scdpo.run.manifest import describe_machine
 
-    assert describe_machine(Bench(run, workers, workers, None))["machine"]["cores"] == 1
+    assert describe_machine(Tools(run, workers, workers, None))["machine"]["cores"] == 1
 
 
 def test_no_file_asks_the_machine():

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.gpu.bench import Bench
-from scdpo.bench.waiting import wait_for
+from benchmarks.waiting import wait_for
 from scdpo.training.log_probs import CHUNK
 from scdpo.training.output_layer import target_log_probs
 
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> None:
                 bench.add(name, {"tokens": tokens, "parts": parts, "out_of_memory": True}, f"{parts} parts: out of memory")
                 continue
             off = (found[name] - found["plain logits"]).abs().max().item() if "plain logits" in found else 0.0
-            facts = {"tokens": tokens, "vocabulary": vocabulary, "width": width, "parts": parts}
+            facts: dict[str, float] = {"tokens": tokens, "vocabulary": vocabulary, "width": width, "parts": parts}
             facts |= {"milliseconds": 1000 * seconds, "peak_gb": peak, "off_nats": off}
             bench.add(name, facts, f"{parts} parts: {1000 * seconds:.2f} ms, {peak:.2f} GB, off by {off:.1e} nats")
 

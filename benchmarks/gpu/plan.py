@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.gpu.bench import Bench
-from scdpo.bench.shapes import SHAPES
+from benchmarks.shapes import SHAPES
 from scdpo.planning.accelerators import Accelerator
 from scdpo.planning.flops import Efficiency, compute_seconds
 from scdpo.planning.memory import Load, training_memory

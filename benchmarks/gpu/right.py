@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.bench import Bench
-from scdpo.bench.trees import TreeShape, shaped_rows
+from benchmarks.training.trees import TreeShape, shaped_rows
 from scdpo.engines.interface import Completion, Generate
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import BenchError
 from benchmarks.gpu.bench import Bench
-from scdpo.bench.sampling_peers import BatchedGenerate, ContinuousBatching
-from scdpo.bench.shapes import model_of_shape, write_shape
-from scdpo.bench.waiting import wait_for
+from benchmarks.sampling.peers import BatchedGenerate, ContinuousBatching
+from benchmarks.shapes import model_of_shape, write_shape
+from benchmarks.waiting import wait_for
 from scdpo.engines.interface import Engine, Generate
 from scdpo.engines.temperature import TemperatureRamp
 from scdpo.engines.transformers_engine import TransformersEngine
-from scdpo.errors import BenchError
 from scdpo.sampling.driver import run_all
 
 KEPT = range(100, 300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scdpo.bench.trees import LONG_SHAPE, PAPER_SHAPE, TreeShape
+from benchmarks.training.trees import LONG_SHAPE, PAPER_SHAPE, TreeShape
 from scdpo.training.collator import Layout
 
 

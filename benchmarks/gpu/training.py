@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
+from benchmarks.errors import BenchError
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.record import device_name
 from benchmarks.gpu.sizes import TrainingCase
-from scdpo.bench.shapes import SHAPES, write_shape
-from scdpo.bench.training import count_tokens, one_step, side
-from scdpo.bench.training_sides import Job, StepFigures
-from scdpo.bench.trees import shaped_rows
-from scdpo.bench.waiting import wait_for
-from scdpo.errors import BenchError
+from benchmarks.shapes import SHAPES, write_shape
+from benchmarks.training.compare import count_tokens, one_step, side
+from benchmarks.training.sides import Job, StepFigures
+from benchmarks.training.trees import shaped_rows
+from benchmarks.waiting import wait_for
 from scdpo.planning.accelerators import ACCELERATORS
 from scdpo.planning.flops import training_flops
 from scdpo.planning.shape import shape_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -16,7 +16,11 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def refuse_other_types(cls, value: Any, info: ValidationInfo) -> Any:
-        """A number is written as one: neither `true` nor `"1e-5"` is taken for it."""
-        if cls.model_fields[info.field_name or ""].annotation in (int, float) and isinstance(value, (bool, str)):
+        """A number is written as one: neither `true` nor `"1e-5"` is taken for it. The one value of a list may
+        stand without brackets."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if get_origin(annotation) is tuple and isinstance(value, (str, int, float)):
+            return (value,)
+        if annotation in (int, float) and isinstance(value, (bool, str)):
             raise PydanticCustomError("number_type", "Input should be a valid number")
         return value

@@ -1,11 +1,9 @@
-"""`scdpo grade`, `scdpo steps`, `scdpo execute`, `scdpo doctor` and `scdpo bench`, as they are typed."""
+"""`scdpo grade`, `scdpo steps`, `scdpo execute` and `scdpo doctor`, as they are typed."""
 
 import json
 
 import pytest
 
-from scdpo.bench.grading import measure
-from scdpo.bench.material import mathematical_items, numeric_items
 from scdpo.cli.main import main
 
 LINES = [
@@ -140,21 +138,6 @@ def test_steps_of_bad_lines(lines, words, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_the_bench_grades_the_same_by_both():
-    """The figures themselves are `scdpo bench grading`'s; here only that both graders agree on its material."""
-    for items in (numeric_items(60), mathematical_items(60)):
-        speed = measure("some", items)
-        assert speed.agreeing >= 58
-        assert speed.ours > 0 and speed.math_verify > 0
-
-
-def test_the_bench_reads_a_file(tmp_path, capsys):
-    file = write(tmp_path / "in.jsonl", [{"gold": "1", "prediction": "#### 1"}] * 3)
-    assert main(["bench", "grading", "--file", file, "--json", str(tmp_path / "speed.json")]) == 0
-    assert "in.jsonl" in capsys.readouterr().out
-    assert json.loads((tmp_path / "speed.json").read_text())["grading"][0]["items"] == 3
-
-
 SESSIONS = [
     {"id": "state", "blocks": ["x = 2\nprint(x)", "x + 1"]},
     {"id": 7, "blocks": ["import os\nos._exit(0)", "print(1)"]},
@@ -216,12 +199,3 @@ def test_doctor_names_every_layer(capsys):
     for layer in ("ordinary user", "resource limits", "Landlock", "seccomp", "bubblewrap", "self-test"):
         assert layer in shown
     assert "can be run here" in shown
-
-
-def test_bench_sandbox_measures_both_sides(tmp_path, capsys):
-    pytest.importorskip("ipykernel", reason="the peer, ipykernel, is not installed")
-    out = tmp_path / "figures.json"
-    assert main(["bench", "sandbox", "--sessions", "20", "--kernels", "1", "--json", str(out)]) == 0
-    figures = json.loads(out.read_text())
-    assert figures["scdpo"]["sessions"] == 20 and figures["ratio"] > 1
-    assert "ratio" in capsys.readouterr().out

@@ -210,8 +210,10 @@ def test_the_command(tmp_path, capsys):
 MEASURE = """
 import sys
 from pathlib import Path
-from scdpo.run.tasks import sft_task
-sft_task(Path(sys.argv[1]), report=lambda *event: None)
+from scdpo.run.directory import RunDirectory
+from scdpo.run.stages.sft import train_sft_model
+from scdpo.run.worker import Worker
+train_sft_model(Worker(RunDirectory.open(sys.argv[1])), report=lambda *event: None)
 (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(peak)  # ru_maxrss would be that of the process that began this one, where it was larger
 """
@@ -221,9 +223,9 @@ print(peak)  # ru_maxrss would be that of the process that began this one, where
 def test_measured_peak_of_the_quickstart(tmp_path):
     """SFT of the quickstart's model, in a process of its own: the measured peak within 20% of the plan's."""
     from scdpo.planning.stages import known
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.prepare import prepare
 
-    run = RunDirectory.prepare(tmp_path / "run", "quickstart", {"sft.epochs": "0.2", "problems.pairs": "10"})
+    run = prepare(tmp_path / "run", "quickstart", {"sft.epochs": "0.2", "problems.pairs": "10"})
     made = subprocess.run([sys.executable, "-c", MEASURE, str(run.path)], capture_output=True, text=True, check=True)
     measured = int(made.stdout.split()[-1]) / 1024
     recipe = build_recipe(tomllib.loads((run.path / "recipe.toml").read_text()), "run", {})

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scdpo.bench.page import browser
+from benchmarks.errors import BenchError
+from benchmarks.page.opening import browser
 from scdpo.credit.record import CreditedSolution
-from scdpo.errors import BenchError
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 WIDTHS, SCHEMES = (360, 1440), ("light", "dark")

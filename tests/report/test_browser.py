@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scdpo.bench.page_material import made_result
+from benchmarks.page.material import made_result
 from scdpo.report.comparison import compare
 from scdpo.report.comparison_page import html_page as comparison_page
 from scdpo.report.page import html_page
@@ -108,7 +108,7 @@ def test_a_tree_shows_what_is_known_of_it(opened, html):
 
 
 def test_ten_thousand_trees(opened, many):
-    """All are there, the last is one key away, and only rows in view are nodes. (Seconds: scdpo bench page.)"""
+    """All are there, the last is one key away, and only rows in view are nodes. (Seconds: make bench-page.)"""
     page = opened(many)
     assert page.locator("#tree-count").inner_text() == "10,000 of 10,000"
     page.locator("#tree-list").focus()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scdpo.bench.page_material import made_result
+from benchmarks.page.material import made_result
 from scdpo.report.credit_page import credit_page
 from tests.report.conftest import SCHEMES, WIDTHS, keep_screenshot
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scdpo.files import write_files
 from scdpo.report.exports import export_names, exports
 from scdpo.report.latex import escape, latex
 from scdpo.report.sections import FIGURES, TABLES
 from scdpo.report.table import Table
-from scdpo.run.records import write_files
 from scdpo.run.results_json import results_json
 from tests.report.example import HOSTILE, full, made
 

@@ -7,7 +7,7 @@ from html import escape
 
 import pytest
 
-from scdpo.bench.page_material import made_result
+from benchmarks.page.material import made_result
 from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.document import PACKED, packed_block, script_json

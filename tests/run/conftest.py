@@ -9,6 +9,11 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.problems.stories import ITEMS, NAMES
+from scdpo.run.directory import RunDirectory
+from scdpo.run.making import keep_notes
+from scdpo.run.prepare import problems_from, problems_note
+from scdpo.run.stage import all_turns
+from scdpo.run.stages import STAGES
 
 SMALL = {
     "problems.sft": 300,
@@ -120,13 +125,24 @@ def coded(tmp_path_factory, coded_options):
     return folder
 
 
+def vouch(folder):
+    """Let a run pass for one whose every output was made as its recipe says, after a test has changed the one or the other."""
+    run = RunDirectory.open(folder)
+    problems_note(run).write_text(problems_from(run).to_text())
+    keep_notes(output for stage, current in all_turns(run, STAGES) for output in stage.outputs(current) if output.is_begun)
+    return folder
+
+
 class Unwatched:
     """A watcher that shows nothing."""
 
     def begin(self, stage, unit, tasks, done):
         pass
 
-    def update(self, task, done, total):
+    def update(self, task, done, total, said=""):
+        pass
+
+    def say(self, found):
         pass
 
     def end(self, stage, seconds, note):

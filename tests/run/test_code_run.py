@@ -13,8 +13,8 @@ import pytest
 from scdpo.cli.main import main
 from scdpo.errors import RecipeError
 from scdpo.grading.grade import is_preferred
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
 from scdpo.solutions.code_format import FORMATS
 from scdpo.training.model_files import load_tokenizer
 from tests.report.conftest import block, unpacked
@@ -144,16 +144,16 @@ def test_recipes_that_do_not_fit(fields, message):
 
 def test_output_loss_reaches_the_rows(coded):
     """With code.output_loss the trunk's outputs count too: the rows of the same trees have more counted tokens."""
-    from scdpo.run.tasks import questions_of, run_codec
+    from scdpo.run.worker import Worker
     from scdpo.training.train import rows_of
 
     run = RunDirectory.open(coded)
     trees = [record.tree for record in run.round(1).read_trees() if record.tree]
-    codec = run_codec(run)
+    worker = Worker(run)
     counted = []
     for counts in (False, True):
-        codec.counts_outputs = counts
-        rows, _ = rows_of(trees, questions_of(run), codec, 96)
+        worker.codec.counts_outputs = counts
+        rows, _ = rows_of(trees, worker.questions, worker.codec, 96)
         counted.append(sum(len(row.trunk) for row in rows))
     given = sum(step.output.stop - step.output.start for tree in trees for step in tree.trunk.steps if step.output)
     assert given > 0 and counted[1] - counted[0] == given

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,9 @@ from scdpo.cli.main import main
 from scdpo.problems.problem import Problem
 from scdpo.report.result import DIFFERENCES, LABELS
 from scdpo.run.comparison import compare_runs, distinct_names, identities
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
+from tests.run.conftest import vouch
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def copied(finished, tmp_path):
             folder / "answers" / "scdpo.jsonl",
             lambda number, line: line | {"verdict": right} if every and number % every == 0 else line,
         )
-        return str(folder)
+        return str(vouch(folder))
 
     return make
 
@@ -103,7 +105,7 @@ def test_runs_that_cannot_be_compared(finished, copied, tmp_path, capsys):
     shutil.copy(tmp_path / "other" / "problems" / "test.jsonl", tmp_path / "other" / "problems" / "dev.jsonl")
     dev = copied("dev", evaluation__split="dev", problems__dev=60)
     shutil.copy(tmp_path / "dev" / "problems" / "test.jsonl", tmp_path / "dev" / "problems" / "dev.jsonl")
-    assert "evaluated on test problems and" in refused(finished, dev)
+    assert "evaluated on test problems and" in refused(finished, vouch(Path(dev)))
     answers = tmp_path / "other" / "answers" / "rft.jsonl"
     answers.write_text("".join(answers.read_text().splitlines(keepends=True)[:-1]))
     assert refused(finished, other).endswith(f"{other} has not all answers of rft yet; run: scdpo evaluate {other}\n")

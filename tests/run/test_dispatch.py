@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdpo.errors import RunError
-from scdpo.run.dispatch import LOST, dispatch
-from scdpo.run.workers import AHEAD
+from scdpo.run.dispatch import AHEAD, LOST, dispatch
 
 
 class FakeCrew:

@@ -19,7 +19,7 @@ from scdpo.hub import HubName, fetch, parse
 from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.problems.source import read_source
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.prepare import prepare as prepare_run
 from scdpo.training.model_files import load_model, load_tokenizer, model_folder
 from tests.hub_stand_in import TOKEN, HubStandIn
 
@@ -52,7 +52,7 @@ def model_bytes(folder) -> dict[str, bytes]:
 
 def prepare(folder, recipe=None, **fields):
     options = {"problems.sft": "4", "problems.pairs": "4", "problems.dev": "0", "problems.test": "4"}
-    return RunDirectory.prepare(
+    return prepare_run(
         folder, recipe, options | {name.replace("_", ".", 1).replace("-", "_"): value for name, value in fields.items()}
     )
 
@@ -104,12 +104,14 @@ def test_a_run_keeps_the_commits_that_it_got(stocked, tmp_path):
     asked = len(stocked.requests)
     again = prepare(tmp_path / "run", **wishes)
     assert again.recipe == run.recipe and len(stocked.requests) == asked
-    with pytest.raises(RunError, match=r"another recipe \(model.revision: '[0-9a-f]{40}' there, 'v1' now\)"):
-        prepare(tmp_path / "run", **wishes, model_revision="v1")
     with pytest.raises(RunError, match=r"problems.source: .* there, 'gsm8k@v1' now"):
         prepare(tmp_path / "run", **wishes | {"problems_source": "gsm8k@v1"})
+    prepare(tmp_path / "other", **wishes)
+    other = prepare(tmp_path / "other", **wishes, model_revision="v1")
+    assert other.recipe.model.revision == model.refs["v1"], "no model of it is used yet"
+    asked = len(stocked.requests)
     stocked.close()  # and without the hub, from the cache
-    copy = RunDirectory.prepare(tmp_path / "copy", str(tmp_path / "run" / "recipe.toml"), {})
+    copy = prepare_run(tmp_path / "copy", str(tmp_path / "run" / "recipe.toml"), {})
     assert set(copy.manifest()["revisions"].values()) == set(old.values())
     assert [problem.question for problem in copy.pair_problems] == questions
     assert len(stocked.requests) == asked
@@ -134,17 +136,6 @@ def test_the_task_loads_the_pinned_model(stocked, tmp_path):
     model.commit({"config.json": json.dumps(config | {"scdpo_mark": "moved"}).encode()})
     assert main(["sft", str(tmp_path / "run"), "--workers", "1"]) == 0
     assert json.loads((tmp_path / "run/models/sft/config.json").read_text())["scdpo_mark"] == "kept"
-
-
-def test_a_run_from_before_pins_goes_on(stocked, tmp_path):
-    """Its recipe names no commits and its manifest none: the same recipe continues it."""
-    wishes = {"model_path": "owner/small", "problems_source": "gsm8k"}
-    run = prepare(tmp_path / "run", **wishes)
-    model = run.recipe.model.model_copy(update={"revision": ""})
-    problems = run.recipe.problems.model_copy(update={"source": "gsm8k"})
-    (run.path / "recipe.toml").write_text(run.recipe.model_copy(update={"model": model, "problems": problems}).to_toml())
-    run.manifest_file.unlink()
-    assert prepare(tmp_path / "run", **wishes).recipe.model.revision == ""
 
 
 def test_every_source_is_pinned(stocked, tmp_path):

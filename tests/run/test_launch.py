@@ -13,8 +13,9 @@ import pytest
 from safetensors import safe_open
 
 from scdpo.cli.main import main
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.prepare import prepare
 from scdpo.sampling.arms import ARMS
+from tests.run.conftest import vouch
 from tests.training.conftest import same, weights
 
 SETTINGS = resources.files("scdpo.run") / "recipes" / "accelerate"
@@ -47,10 +48,11 @@ def ready(finished, small_options, tmp_path):
     def make(name: str, **fields):
         words = dict(zip(small_options[::2], small_options[1::2], strict=True))
         overrides = {word.removeprefix("--"): value for word, value in words.items()} | fields
-        run = RunDirectory.prepare(tmp_path / name, None, overrides)
+        run = prepare(tmp_path / name, None, overrides)
         for record in ("samples.jsonl", "trees.jsonl"):
             shutil.copy(finished / record, run.path)
         shutil.copytree(finished / "models" / "sft", run.round(1).model("sft"))
+        vouch(run.path)
         return run
 
     return make

@@ -11,11 +11,12 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.errors import RunError
+from scdpo.run.directory import RunDirectory
 from scdpo.run.precisions import SECTIONS, choice_for, precision_lines, settle_precisions
+from scdpo.run.prepare import prepare
 from scdpo.run.recipe import load_recipe, packaged_recipes
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.smoke import prepare_smoke
-from tests.run.conftest import words_of
+from tests.run.conftest import vouch, words_of
 
 FEW = {"problems.sft": "24", "problems.pairs": "4", "problems.dev": "0", "problems.test": "4", "sft.epochs": "1"}
 AUTO = {f"{section}.precision": "auto" for section in SECTIONS}
@@ -42,7 +43,7 @@ def formats(run) -> set[str]:
 @pytest.mark.parametrize(("able", "taken"), [(True, "bfloat16"), (False, "float32")])
 def test_a_new_run_records_what_it_takes_and_why(able, taken, processor, tmp_path):
     processor(able)
-    run = RunDirectory.prepare(tmp_path / "run", "quickstart", FEW | AUTO)
+    run = prepare(tmp_path / "run", "quickstart", FEW | AUTO)
     written = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())
     assert {written[section]["precision"] for section in SECTIONS} == {taken} == formats(run)
     recorded = json.loads((tmp_path / "run" / "manifest.json").read_text())["precision"]
@@ -52,7 +53,7 @@ def test_a_new_run_records_what_it_takes_and_why(able, taken, processor, tmp_pat
 
 def test_only_what_was_left_to_the_machine_is_recorded(processor, tmp_path):
     processor(True)
-    run = RunDirectory.prepare(tmp_path / "run", "quickstart", FEW | {"engine.precision": "auto"})
+    run = prepare(tmp_path / "run", "quickstart", FEW | {"engine.precision": "auto"})
     assert set(run.manifest()["precision"]) == {"engine"}
     assert (run.recipe.engine.precision, run.recipe.sft.precision) == ("bfloat16", "float32")
 
@@ -62,31 +63,33 @@ def test_another_machine_goes_on_with_what_the_run_began_with(processor, tmp_pat
     recipe = tmp_path / "mine.toml"
     recipe.write_text("".join(f'[{section}]\nprecision = "auto"\n' for section in SECTIONS))
     processor(True)
-    RunDirectory.prepare(tmp_path / "run", str(recipe), FEW)
+    prepare(tmp_path / "run", str(recipe), FEW)
     before = (tmp_path / "run" / "recipe.toml").read_bytes()
     processor(False)
     for asked, overrides in ((str(recipe), FEW), (None, AUTO), (None, {})):
-        assert formats(RunDirectory.prepare(tmp_path / "run", asked, overrides)) == {"bfloat16"}
+        assert formats(prepare(tmp_path / "run", asked, overrides)) == {"bfloat16"}
     assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
+    (tmp_path / "run" / "samples.jsonl").write_text("")
+    vouch(tmp_path / "run")
     with pytest.raises(RunError, match=r"engine\.precision: 'bfloat16' there, 'float32' now"):
-        RunDirectory.prepare(tmp_path / "run", None, {"engine.precision": "float32"})
+        prepare(tmp_path / "run", None, {"engine.precision": "float32"})
 
 
 @pytest.mark.parametrize("was", ["float32", "bfloat16"])
 def test_a_run_from_before_auto_goes_on(was, processor, tmp_path):
     """Its recipe names a format and its manifest none; the recipe that it came from has "auto" by now."""
     processor(True)
-    RunDirectory.prepare(tmp_path / "run", "quickstart", FEW | dict.fromkeys(AUTO, was))
+    prepare(tmp_path / "run", "quickstart", FEW | dict.fromkeys(AUTO, was))
     assert "precision" not in RunDirectory.open(tmp_path / "run").manifest()
-    run = RunDirectory.prepare(tmp_path / "run", "quickstart", FEW | AUTO)
+    run = prepare(tmp_path / "run", "quickstart", FEW | AUTO)
     assert formats(run) == {was} and "precision" not in run.manifest()
 
 
 def test_the_resolved_recipe_does_the_same_run_elsewhere(processor, tmp_path):
     processor(True)
-    first = RunDirectory.prepare(tmp_path / "first", "quickstart", FEW | AUTO)
+    first = prepare(tmp_path / "first", "quickstart", FEW | AUTO)
     processor(False)
-    again = RunDirectory.prepare(tmp_path / "again", str(tmp_path / "first" / "recipe.toml"), {})
+    again = prepare(tmp_path / "again", str(tmp_path / "first" / "recipe.toml"), {})
     assert again.recipe == first.recipe
 
 
@@ -126,7 +129,7 @@ def test_lines_are_of_the_stages_that_are_due(processor, tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr("scdpo.precision.layer_milliseconds", lambda device: (measured.append(device), (30.0, 1.0))[1])
     processor(True)
-    run = RunDirectory.prepare(tmp_path / "run", "quickstart", FEW | AUTO)
+    run = prepare(tmp_path / "run", "quickstart", FEW | AUTO)
     stages = {"sft", "sample", "fork", "train", "evaluate", "report"}
     (line,) = precision_lines(run.recipe, run.manifest(), stages)
     assert line.startswith('precision "auto" of sft, rft, training, engine: bfloat16') and "(avx512_bf16)" in line

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from scdpo.cli.main import main
 from scdpo.cli.show_prompt import print_worked
+from scdpo.run.directory import RunDirectory
 from scdpo.run.recipe import load_recipe
-from scdpo.run.run_directory import RunDirectory
-from scdpo.run.tasks import run_codec
+from scdpo.run.worker import Worker
 
 
 def shown(capsys, *words):
@@ -40,7 +40,7 @@ def test_outputs_carry_no_underline(coded):
     run = RunDirectory.open(coded)
     problem = next(problem for problem in run.pair_problems if "<|execution|>" in (problem.solution or ""))
     file = StringIO()
-    print_worked(Console(file=file, width=500), run_codec(run), problem)
+    print_worked(Console(file=file, width=500), Worker(run).codec, problem)
     lines = file.getvalue().splitlines()
     place, tokens = next((n, line) for n, line in enumerate(lines) if "<|execution|>" in line)
     start = tokens.index("<|execution|>")

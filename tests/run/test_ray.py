@@ -11,13 +11,13 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.errors import ModelError, RunError
-from scdpo.run import stages
+from scdpo.run.directory import RunDirectory
+from scdpo.run.making import Tools
+from scdpo.run.pool import Workers
+from scdpo.run.ray_pool import Member, RayCrew, RayWorkers
 from scdpo.run.ray_settings import RaySettings
-from scdpo.run.ray_workers import Member, RayCrew, RayWorkers
-from scdpo.run.run_directory import RunDirectory
-from scdpo.run.stages import Bench
-from scdpo.run.tasks import sample_task
-from scdpo.run.workers import Workers
+from scdpo.run.recipe import Recipe
+from scdpo.run.stages.sample import SAMPLE, sampled
 from tests.run.conftest import Unwatched
 from tests.run.test_run import records, same_results
 
@@ -40,9 +40,9 @@ def cluster():
 @pytest.fixture
 def on_ray(cluster, tmp_path):
     """Opens workers on the cluster, with what a test sets."""
-    witness = tmp_path / "recipe.toml"
-    witness.write_text("")
-    return lambda **settings: RayWorkers(RaySettings(address=cluster.address, **settings), witness)
+    (tmp_path / "recipe.toml").write_text("")
+    run = RunDirectory(tmp_path, Recipe())
+    return lambda **settings: RayWorkers(RaySettings(address=cluster.address, **settings), run)
 
 
 def without_records(run, folder):
@@ -73,14 +73,14 @@ def test_code_on_ray_gives_the_same_bytes(cluster, coded, tmp_path):
     assert (folder / "samples.jsonl").read_bytes() == (coded / "samples.jsonl").read_bytes()
 
 
-def slow_sample(path, number, problems, report):
+def slow_sample(worker, number, problems, report):
     """Sampling that takes three seconds a block after it began to tell."""
 
     def tell(done, total):
         report(done, total)
         time.sleep(0.3)
 
-    return sample_task(path, number, problems, tell)
+    return sampled(worker, number, problems, tell)
 
 
 class Watch(Unwatched):
@@ -89,7 +89,7 @@ class Watch(Unwatched):
     def __init__(self, *deeds):
         self.deeds, self.under_way = list(deeds), set()
 
-    def update(self, task, done, total):
+    def update(self, task, done, total, said=""):
         (self.under_way.add if done < total else self.under_way.discard)(task)
         if self.deeds and self.deeds[0][0] <= self.under_way:
             self.deeds.pop(0)[1]()
@@ -98,7 +98,7 @@ class Watch(Unwatched):
 def test_nodes_that_are_killed_lose_nothing(cluster, finished, tmp_path, monkeypatch):
     """Two nodes at work: one is killed in the middle of its block, later the other, and a new one comes. The bytes are those of
     one worker."""
-    monkeypatch.setattr(stages, "sample_task", slow_sample)
+    monkeypatch.setattr("scdpo.run.stages.sample.sampled", slow_sample)
     run = RunDirectory.open(without_records(finished, tmp_path / "run"))
     (old,) = cluster.worker_nodes
     one, other = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
@@ -111,21 +111,21 @@ def test_nodes_that_are_killed_lose_nothing(cluster, finished, tmp_path, monkeyp
 
     watch = Watch(({0, 1}, lambda: cluster.remove_node(one, allow_graceful=False)), ({2}, replace_the_other))
     settings = RaySettings(address=cluster.address)
-    with Workers(1) as workers, RayWorkers(settings, run.path / "recipe.toml") as actors:
-        stages.sample(Bench(run, workers, actors, watch), run.round(1))
+    with Workers(1, run) as workers, RayWorkers(settings, run) as actors:
+        SAMPLE.make(Tools(run, workers, actors, watch), run.round(1), SAMPLE.outputs(run.round(1)))
         assert actors.described()["lost"] == 2, "both nodes had an actor at work"
         assert actors.described()["nodes"] == 3
     assert not watch.deeds
     assert run.round(1).samples.path.read_bytes() == (finished / "samples.jsonl").read_bytes()
 
 
-def fail(number, report):
+def fail(worker, number, report):
     if number == 2:
         raise ModelError("the model is gone; bring it back")
     return number
 
 
-def die(number, report):
+def die(worker, number, report):
     os._exit(1)
 
 
@@ -167,7 +167,7 @@ def test_a_node_that_does_not_see_the_run_says_so(tmp_path):
     file = tmp_path / "recipe.toml"
     for _ in range(2):
         with pytest.raises(RunError, match=r"does not see the run at .* file system that all nodes share"):
-            Member(None).hello(file, b"[run]\n")
+            Member(None, RunDirectory(tmp_path, Recipe())).hello(file, b"[run]\n")
         file.write_text("[run]\nseed = 7\n")
 
 

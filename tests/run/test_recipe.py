@@ -4,7 +4,6 @@ import tomllib
 
 import pytest
 
-from scdpo.cli.main import refuse_unknown, take_overrides
 from scdpo.errors import RecipeError
 from scdpo.run.recipe import Recipe, described_fields, differences, load_recipe, packaged_recipes
 
@@ -85,15 +84,6 @@ def test_bad_overrides_name_the_option():
         load_recipe("quickstart", {"sampling.block": "5", "sampling.block.x": "3"})
     with pytest.raises(RecipeError, match=r'no recipe "quikstart".*did you mean "quickstart"'):
         load_recipe("quikstart")
-
-
-def test_words_of_the_command_line():
-    words = ["run", "--a.b", "1", "--out", "x", "--c.d=x y", "mine.toml"]
-    assert take_overrides(words) == ({"a.b": "1", "c.d": "x y"}, ["run", "--out", "x", "mine.toml"])
-    with pytest.raises(RecipeError, match=r'do not know "--wrokers"; did you mean "--workers"\?'):
-        refuse_unknown(["--wrokers", "2"], ("workers", "out"), alone=False)
-    with pytest.raises(RecipeError, match=r"--a\.b has no value"):
-        take_overrides(["--a.b"])
 
 
 def test_differences_are_shown_field_by_field():

@@ -1,13 +1,12 @@
 """Records: whole blocks, torn ends owed again, nothing half-written."""
 
 import errno
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdpo.run.records import BlockRecords, write_whole
+from scdpo.run.records import BlockRecords
 
 NAMES = [f"p{n}" for n in range(7)]
 
@@ -70,16 +69,3 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         file.append(records(3, 6))
     assert path.read_bytes() == whole
-
-
-def test_a_file_is_written_whole(tmp_path, monkeypatch):
-    write_whole(tmp_path / "a.json", json.dumps({"a": 1}))
-
-    def fail(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "a.json", "{}")
-    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
-    assert (tmp_path / "a.json").read_text() == '{"a": 1}'

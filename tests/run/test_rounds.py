@@ -16,14 +16,16 @@ import torch
 from scdpo.cli.main import main
 from scdpo.errors import RecipeError
 from scdpo.evaluation.statistics import paired_difference
-from scdpo.run import tasks
+from scdpo.run import worker
+from scdpo.run.directory import RunDirectory
+from scdpo.run.prepare import prepare
 from scdpo.run.recipe import load_recipe
 from scdpo.run.results import outcomes, read_answers
-from scdpo.run.run_directory import RunDirectory
 from scdpo.training.adapters import base_of, is_adapter
 from scdpo.training.model_files import load_model
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.train import rows_of
+from tests.run.conftest import vouch
 from tests.run.test_run import records, weights
 from tests.training.conftest import same
 from tests.training.conftest import weights as tensors
@@ -45,8 +47,9 @@ def iterated(finished, small_options, tmp_path_factory):
     """A run of two rounds with one worker, from the SFT model of `finished`. Tests do not change it."""
     words = dict(zip(small_options[::2], small_options[1::2], strict=True))
     fields = {word.removeprefix("--"): value for word, value in words.items()} | {"run.rounds": "2"}
-    run = RunDirectory.prepare(tmp_path_factory.mktemp("rounds") / "two", None, fields)
+    run = prepare(tmp_path_factory.mktemp("rounds") / "two", None, fields)
     shutil.copytree(finished / "models" / "sft", run.round(1).model("sft"))
+    vouch(run.path)
     assert main(["run", "--out", str(run.path), "--workers", "1"]) == 0
     return run.path
 
@@ -59,7 +62,7 @@ def after_one(iterated, tmp_path):
         folder = shutil.copytree(iterated, tmp_path / name, ignore=shutil.ignore_patterns("rounds", "results.json"))
         recipe = load_recipe(str(folder / "recipe.toml"), fields)
         (folder / "recipe.toml").write_text(recipe.to_toml())
-        return folder
+        return vouch(folder)
 
     return make
 
@@ -76,8 +79,8 @@ def test_a_later_round_leaves_its_own_records(iterated):
     first, second = RunDirectory.open(iterated).rounds
     assert all(len(second.read_samples()) == len(each.read_samples()) for each in (first, second))
     assert later(iterated)["samples.jsonl"] != (iterated / "samples.jsonl").read_bytes()
-    assert sorted(path.name for path in (second.path / "models").iterdir()) == ["scdpo"]
-    assert [path.name for path in (second.path / "answers").iterdir()] == ["scdpo.jsonl"]
+    assert [path.name for path in (second.path / "models").iterdir() if path.is_dir()] == ["scdpo"]
+    assert [path.name for path in (second.path / "answers").glob("*.jsonl")] == ["scdpo.jsonl"]
     assert not any(record.further for record in second.read_trees())
     manifest = json.loads((iterated / "manifest.json").read_text())
     assert "scdpo.2" in manifest["fingerprints"]
@@ -109,7 +112,7 @@ def test_stage_by_stage_from_the_model_just_trained(iterated, after_one, monkeyp
     """Single commands take up the second round and give its bytes; it is sampled and forked with the first round's scdpo."""
     folder = after_one("staged")
     opened = []
-    monkeypatch.setattr(tasks, "open_engine", spy(tasks.open_engine, opened))
+    monkeypatch.setattr(worker, "open_engine", spy(worker.open_engine, opened))
     for stage in ("sample", "fork"):
         assert main([stage, str(folder), "--workers", "1"]) == 0
     assert {path.relative_to(folder) for path in opened} == {(folder / "models" / "scdpo").relative_to(folder)}
@@ -143,6 +146,7 @@ def test_two_workers_and_kill_nine_give_the_same_round(iterated, after_one):
     whole = (iterated / "rounds" / "2" / "samples.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "rounds" / "2").mkdir(parents=True)
     (folder / "rounds" / "2" / "samples.jsonl").write_bytes(b"".join(whole[:14])[:-9])
+    vouch(folder)
     command = ["run", "--out", str(folder), "--workers", "2"]
     process = subprocess.Popen([sys.executable, "-m", "scdpo", *command], stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 240
@@ -162,6 +166,7 @@ def second_round_data(folder, source):
     (folder / "rounds" / "2").mkdir(parents=True)
     for name in ROUND_RECORDS[:2]:
         shutil.copy(source / "rounds" / "2" / name, folder / "rounds" / "2" / name)
+    vouch(folder)
 
 
 def test_moved_and_kept_reference(iterated, after_one):
@@ -175,8 +180,8 @@ def test_moved_and_kept_reference(iterated, after_one):
     first, second = run.rounds
     rows, _ = rows_of(
         [record.tree for record in second.read_trees() if record.tree],
-        tasks.questions_of(run),
-        tasks.run_codec(run),
+        worker.Worker(run).questions,
+        worker.Worker(run).codec,
         run.recipe.model.context,
     )
     policy, reference = (
@@ -200,6 +205,7 @@ def test_adapters_are_merged_for_the_next_round(iterated, after_one):
         shutil.rmtree(folder / "models" / arm, ignore_errors=True)
         shutil.copytree(iterated / "models" / "sft", folder / "models" / arm)  # nothing of this test needs them
     shutil.rmtree(folder / "models" / "scdpo")
+    vouch(folder)
     for stage in ("train", "sample", "fork", "train", "evaluate"):
         assert main([stage, str(folder), "--workers", "1"]) == 0
     moved = folder.rename(folder.with_name("elsewhere"))
@@ -212,6 +218,7 @@ def test_adapters_are_merged_for_the_next_round(iterated, after_one):
     shutil.rmtree(second.model("scdpo"))
     kept = load_recipe(str(moved / "recipe.toml"), {"run.reference": "kept"})
     (moved / "recipe.toml").write_text(kept.to_toml())
+    vouch(moved)
     assert main(["train", str(moved), "--workers", "1"]) == 0
     assert first_loss(second.log("scdpo")) != LOG_2
     assert base_of(second.model("scdpo")) == second.start.resolve()

@@ -14,15 +14,14 @@ import pytest
 
 from scdpo.cli.main import main
 from scdpo.grading.grade import grade
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.sampling.arms import ARMS
 from scdpo.solutions.codec import Codec
 from scdpo.training.model_files import load_tokenizer
 
 STUDIES = (
-    "credit/samples.jsonl",
+    *(f"answers/{draw}.jsonl" for draw in ("sft-t1-0", "sft-t1-1", "sft-t1.5-0", "scdpo-t1-0", "scdpo-t1.5-0")),
     *(f"credit/log_probs/{model}.jsonl" for model in ("sft", *ARMS)),
-    *(f"temperature/{model}/{at}.jsonl" for model in ("sft", "scdpo") for at in ("0", "1", "1.5")),
 )
 RECORDS = ("samples.jsonl", "trees.jsonl", *(f"answers/{model}.jsonl" for model in ("sft", *ARMS)), *STUDIES)
 
@@ -116,11 +115,11 @@ def test_a_step_controlled_record_is_what_the_paper_says(finished):
 
 def test_running_again_changes_nothing(finished, capsys, small_options):
     before = records(finished)
-    stamps = {folder.name: folder.stat().st_mtime for folder in (finished / "models").iterdir()}
+    stamps = {path.name: path.stat().st_mtime for path in (finished / "models").iterdir()}
     assert main(["run", "--out", str(finished)]) == 0
     assert main(["run", "--out", str(finished), *small_options]) == 0
     assert records(finished) == before
-    assert {folder.name: folder.stat().st_mtime for folder in (finished / "models").iterdir()} == stamps
+    assert {path.name: path.stat().st_mtime for path in (finished / "models").iterdir()} == stamps
     assert capsys.readouterr().out.count("already there") == 14
 
 
@@ -169,8 +168,11 @@ def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
     while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert "interrupted; run the same command again to continue" in process.communicate(timeout=60)[1]
+    steps = lambda: {path.name for path in folder.glob("models/sft.checkpoints/checkpoint-*")}  # noqa: E731
+    before, said = steps(), process.communicate(timeout=60)[1]
+    assert "writing a checkpoint after this step" in said and "interrupted; run the same command again to continue" in said
     assert process.returncode == 130
+    assert steps() != before, "a checkpoint of the step at which it was interrupted"
 
 
 def test_stages_one_by_one_give_the_same_run(finished, tmp_path, small_options):
@@ -222,12 +224,12 @@ def test_sft_with_adapters_leaves_a_plain_model(finished, tmp_path, small_option
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("scdpo.training.adapters.merged", interrupted)
         assert main(["sft", str(folders[1]), *options]) == 130
-    assert sorted(path.name for path in (folders[1] / "models").iterdir()) == ["sft.adapter"]
+    assert sorted(path.name for path in (folders[1] / "models").iterdir()) == ["sft.adapter", "sft.from.json"]
     assert main(["sft", str(folders[1])]) == 0
     models = [(folder / "models" / "sft" / "model.safetensors").read_bytes() for folder in (*folders, finished)]
     assert models[0] == models[1]
     assert models[0] != models[2]
-    assert [path.name for path in (folders[1] / "models").iterdir()] == ["sft"]
+    assert sorted(path.name for path in (folders[1] / "models").iterdir()) == ["sft", "sft.from.json"]
 
 
 def interrupted(*_):

@@ -6,9 +6,10 @@ import pytest
 
 from scdpo.errors import RecipeError
 from scdpo.problems.problem import Problem
+from scdpo.run.directory import SCHEMA
+from scdpo.run.prepare import check_splits, prepare
 from scdpo.run.recipe import build_recipe
 from scdpo.run.results import set_figures
-from scdpo.run.run_directory import RunDirectory, check_splits
 
 
 def test_each_set_has_its_own_figures():
@@ -43,8 +44,8 @@ def test_a_run_counts_the_solutions_that_it_leaves_out(tmp_path):
     fields = {"source": "a", "test_source": "t", "sft_source": "made"}
     words = {f"problems.{field}": str(tmp_path / f"{name}.jsonl") for field, name in fields.items()}
     words |= {"problems.sft": "all", "problems.pairs": "all", "problems.dev": "0", "problems.test": "all"}
-    run = RunDirectory.prepare(tmp_path / "run", None, words)
+    run = prepare(tmp_path / "run", None, words)
     assert run.manifest()["sft_source"] == {"taken": 2, "question_is_evaluated": 1}
     assert [len(run.problems(split)) for split in ("sft", "pairs", "test")] == [2, 20, 3]
     words |= {"problems.sft_source": "", "problems.sft": "3"}
-    assert RunDirectory.prepare(tmp_path / "other", None, words).manifest() == {}
+    assert prepare(tmp_path / "other", None, words).manifest() == {"schema": SCHEMA}

@@ -2,19 +2,20 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
 from scdpo.cli.main import main
 from scdpo.credit.scoring import credit_row, token_scores
 from scdpo.problems.step_oracle import first_error
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
+from scdpo.run.prepare import as_asked
+from scdpo.run.stages.credit import credit_samples
 from scdpo.run.studies import read_credited, read_temperatures
-from scdpo.run.tasks import run_codec
-from scdpo.sampling.policies import ProblemSamples
+from scdpo.run.worker import Worker
 from scdpo.solutions.solution import Solution
 from scdpo.training.model_files import load_model
+from tests.run.conftest import vouch
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,8 @@ def processbench_file(finished, tmp_path_factory):
     """The run's samples in ProcessBench's published form, labels by the oracle: one JSON array."""
     run = RunDirectory.open(finished)
     items = []
-    for problem, record in zip(run.evaluation_problems, run.round(1).credit_samples, strict=False):
-        for sample in ProblemSamples.from_json(record).samples:
+    for problem, drawn in zip(run.evaluation_problems, credit_samples(run.round(1)), strict=False):
+        for sample in drawn.samples:
             steps = [step.text.rstrip("\n") for step in sample.steps]
             error = first_error(problem, steps)
             if error is None or error.step < len(steps):
@@ -42,9 +43,9 @@ def credit(*words, out):
 def test_the_stage_credits_the_wrong_samples(finished):
     """Each wrong sample, under every model; the values are the models' own log-probs, held against the SFT model's."""
     run = RunDirectory.open(finished)
-    first, codec = run.round(1), run_codec(run)
+    first, codec = run.round(1), Worker(run).codec
     problems = list(run.evaluation_problems)[:50]
-    samples = [ProblemSamples.from_json(record) for record in first.credit_samples]
+    samples = list(credit_samples(first))
     assert [record.problem for record in samples] == [problem.id for problem in problems]
     assert all(len(record.samples) == 2 for record in samples)
     wrong = [(p, s) for p, record in zip(problems, samples, strict=True) for s in record.samples if s.verdict.is_wrong]
@@ -137,7 +138,6 @@ def test_the_terminal_marks_the_steps(finished, processbench_file, capsys):
         (["--models", "scpdo"], "scores no scpdo; it scores sft-log-prob, rft, dpo, dpo-data-equal, scdpo; others can"),
         (["{file}", "--out", "{gone}/out.jsonl"], "is no folder; make it, or name another place for out.jsonl"),
         (["{stepless}"], "has no solution that can be scored"),
-        (["--credit.problems", "10"], "credit.problems is 50 in"),
         (["{file}", "--models", "scpdo"], 'no model "scpdo"; there are: sft-log-prob, sft, rft, dpo, dpo-data-equal, scdpo'),
         (["{gone}"], "cannot read problems from"),
         (["{empty}"], 'no "solution"; give "question" and "solution", or ProcessBench'),
@@ -168,18 +168,20 @@ def test_a_study_can_be_made_larger_later(finished, tmp_path, capsys):
     """More problems of a study on a finished run: what is there and still fits stays, the rest is made, the recipe says so."""
     folder = tmp_path / "more"
     shutil.copytree(finished, folder)
-    before = (folder / "temperature" / "sft" / "0.jsonl").read_bytes()
+    before = (folder / "answers" / "sft-t1-0.jsonl").read_bytes()
     words = ["--temperature.temperatures", "[0, 0.5, 1.0, 1.5]", "--temperature.models", '["sft"]']
     assert main(["temperature", str(folder), "--workers", "1", *words]) == 0
-    assert (folder / "temperature" / "sft" / "0.jsonl").read_bytes() == before
-    assert len((folder / "temperature" / "sft" / "0.5.jsonl").read_text().splitlines()) == 24
+    assert (folder / "answers" / "sft-t1-0.jsonl").read_bytes() == before
+    assert len((folder / "answers" / "sft-t0.5-0.jsonl").read_text().splitlines()) == 24
     assert "Accuracy by temperature, 24 test problems" in capsys.readouterr().out
     assert (folder / "figures" / "temperature.svg").read_text().startswith("<svg")
     run = RunDirectory.open(folder)
     assert run.recipe.temperature.models == ("sft",)
     assert [point.temperature for point in read_temperatures(run)["sft"]] == [0, 0.5, 1.0, 1.5]
     assert main(["temperature", str(folder), "--temperature.problems", "0"]) == 2
-    assert "temperature.problems is 24 in" in capsys.readouterr().err
+    assert "is 0; name how many: scdpo temperature" in capsys.readouterr().err
+    assert main(["temperature", str(folder), "--temperature.problems", "24"]) == 0
+    assert "already there" in capsys.readouterr().out, "what a study made smaller does not read stays"
 
 
 def test_a_study_grows_past_its_blocks(finished, tmp_path):
@@ -187,12 +189,12 @@ def test_a_study_grows_past_its_blocks(finished, tmp_path):
     growth takes nothing away."""
     folder = tmp_path / "more"
     shutil.copytree(finished, folder)
-    file = folder / "temperature" / "sft" / "1.jsonl"
+    file = folder / "answers" / "sft-t1.5-0.jsonl"
     before = file.read_bytes()
     assert main(["temperature", str(folder), "--workers", "1", "--temperature.problems", "60"]) == 0
     lines = file.read_bytes().splitlines(keepends=True)
     assert len(lines) == 60 and before.startswith(b"".join(lines[:20]))
-    run = RunDirectory.open(folder).asked_for({}, str(finished / "recipe.toml"))
+    run = as_asked(RunDirectory.open(folder), {}, str(finished / "recipe.toml"))
     assert run.recipe.temperature.problems == 60
     assert RunDirectory.open(folder).recipe.temperature.problems == 60
     assert [point.accuracy.n for point in read_temperatures(run)["sft"]] == [60] * 3
@@ -202,10 +204,10 @@ def test_an_interrupted_growth_of_credit_mixes_nothing(finished, tmp_path):
     """Samples are there for 60 problems and log-probs for 50: nothing is read until both belong together."""
     folder = tmp_path / "grown"
     shutil.copytree(finished, folder)
-    run = RunDirectory.open(folder).asked_for({"credit.problems": "60"})
+    run = as_asked(RunDirectory.open(folder), {"credit.problems": "60"})
     assert read_credited(run) == []
     assert main(["credit", str(folder), "--workers", "1", "--most", "0"]) == 0
-    assert len(list(RunDirectory.open(folder).round(1).credit_samples)) == 60
+    assert len(list(credit_samples(RunDirectory.open(folder).round(1)))) == 60
     grown, before = read_credited(RunDirectory.open(folder)), read_credited(RunDirectory.open(finished))
     questions = {problem.question for problem in list(run.evaluation_problems)[:40]}
     first = lambda credited: [each.text for each in credited if each.question in questions]  # noqa: E731
@@ -219,7 +221,7 @@ def test_credit_settings_are_free_until_something_is_sampled(finished, tmp_path,
     shutil.rmtree(folder / "credit")
     words = ["--credit.problems", "20", "--credit.samples", "1", "--workers", "1", "--most", "0"]
     assert main(["credit", str(folder), *words]) == 0
-    assert all(len(record["samples"]) == 1 for record in RunDirectory.open(folder).round(1).credit_samples)
+    assert all(len(each.samples) == 1 for each in credit_samples(RunDirectory.open(folder).round(1)))
     assert main(["report", str(folder)]) == 0
 
 
@@ -230,6 +232,7 @@ def test_problems_without_facts_are_credited_without_an_oracle(finished, tmp_pat
     file = folder / "problems" / "test.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "facts"}) + "\n" for line in lines))
+    vouch(folder)
     assert main(["credit", str(folder), "--most", "1"]) == 0
     assert "do not know their first wrong steps" in capsys.readouterr().out
     assert main(["report", str(folder)]) == 0
@@ -251,13 +254,13 @@ def test_a_model_with_other_words_is_refused(finished, tmp_path, capsys):
 
 def test_rewards_of_a_later_round_have_their_own_reference(finished, monkeypatch):
     """scdpo.2 is held against what round 2 started from: the scdpo of round 1."""
-    from scdpo.cli.credit import CreditWishes, find_models
+    from scdpo.cli.credit import CreditOptions, find_models
 
     run = RunDirectory.open(finished)
     settings = run.recipe.run.model_copy(update={"rounds": 2})
     run = RunDirectory(finished, run.recipe.model_copy(update={"run": settings}))
     monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
-    folders, references = find_models(run, replace(CreditWishes(), models=("scdpo.2", "scdpo")))
+    folders, references = find_models(run, CreditOptions(models=("scdpo.2", "scdpo")))
     assert references == {"scdpo.2": "scdpo", "scdpo": "sft"}
     assert folders["scdpo"] == finished / "models" / "scdpo"
     assert folders["scdpo.2"] == finished / "rounds" / "2" / "models" / "scdpo"

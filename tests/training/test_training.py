@@ -10,7 +10,6 @@ from transformers import TrainingArguments
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from scdpo.errors import ModelError
-from scdpo.folders import write_folder
 from scdpo.precision import Choice
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
@@ -197,16 +196,6 @@ def test_micro_batches_stay_within_their_tokens():
     assert all(len(part) * max(len(item.row) for item in part) <= 30 for part in parts)
     assert sum(len(part) for part in parts) == 40
     assert [len(step) for step in fill(items, 16)] == [16, 16, 8]
-
-
-def test_a_folder_appears_whole_or_not(tmp_path):
-    def fail(into):
-        (into / "half").write_text("x")
-        raise OSError("no")
-
-    with pytest.raises(OSError, match="no"):
-        write_folder(tmp_path / "m", fail)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "no/where/here"])

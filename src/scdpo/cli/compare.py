@@ -1,28 +1,30 @@
-"""`scdpo compare RUN RUN ...`: several runs side by side. Its options, which cost no import, and what it does."""
+"""`scdpo compare RUN RUN ...`: several runs side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
-
-def add_compare(commands: Any) -> None:
-    text = "set finished runs side by side; runs that differ in nothing but their seeds are pooled"
-    command = commands.add_parser("compare", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/compare.md.")
-    command.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run directories; other recipes are compared to the first one's"
-    )
-    command.add_argument("--out", metavar="DIR", help="write compare.html, .md and .json, tables and a figure to this folder")
-    command.add_argument("--json", metavar="FILE", help="write the numbers to this file")
-    command.set_defaults(act=lambda known, console: compare(known.runs, known.out, known.json, console))
+from scdpo.cli.options import JsonFile, Shown
+from scdpo.errors import users_file
+from scdpo.settings import Settings
 
 
-def compare(runs: Sequence[str], out: str | None, json_file: str | None, console: Console) -> None:
-    """Print the comparison; write its files to the folder `out`, and its numbers to `json_file`, where these are given.
+class Compare(Settings):
+    """Set finished runs side by side; runs that differ in nothing but their seeds are pooled. See docs/compare.md."""
+
+    runs: Annotated[tuple[str, ...], Shown("RUN", is_positional=True)]
+    """Run directories; other recipes are compared to the first one's."""
+    out: Annotated[str | None, Shown("DIR")] = None
+    """Write compare.html, .md and .json, tables and a figure to this folder."""
+    json_file: JsonFile = None
+    """Write the numbers to this file."""
+
+
+def compare(options: Compare, console: Console) -> None:
+    """Print the comparison, and write its files where they are asked for.
 
     Raises RunError where the runs cannot be compared, or `out` is a run.
     """
@@ -31,11 +33,13 @@ def compare(runs: Sequence[str], out: str | None, json_file: str | None, console
     from scdpo.run.comparison import compare_runs, write_comparison
     from scdpo.run.comparison_json import comparison_json
 
-    comparison = compare_runs(runs)
+    comparison = compare_runs(options.runs)
     console.print(terminal(comparison), markup=False)
-    with written(json_file) as write:
+    with written(options.json_file) as write:
         write(comparison_json(comparison))
-    if out:
-        folder = Path(out).expanduser()
+    if options.out:
+        folder = Path(options.out).expanduser()
+        with users_file():
+            folder.mkdir(parents=True, exist_ok=True)
         write_comparison(comparison, folder)
         console.print(f"\nThe page: {folder / 'compare.html'}\nThe numbers: {folder / 'compare.json'}", markup=False)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scdpo.cli.credit_view import print_solution
 from scdpo.cli.files import written
+from scdpo.cli.options import JsonFile, OutFile, Shown
 from scdpo.credit.given import GivenSolution, read_given
 from scdpo.credit.localisation import localisation
 from scdpo.credit.processbench import processbench
@@ -26,63 +26,69 @@ from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.report.markdown import markdown
 from scdpo.report.study_tables import localisation_tables, processbench_table
+from scdpo.run.directory import RunDirectory, named
 from scdpo.run.results_json import localisation_json, processbench_json
-from scdpo.run.rounds import named
-from scdpo.run.run_directory import RunDirectory
+from scdpo.settings import Settings
 
 if TYPE_CHECKING:
+    from scdpo.run.worker import Worker
     from scdpo.solutions.codec import Codec
 
 SHOWN = ("scdpo", "dpo")
 """What stands side by side where nothing else is asked for: the paper's Fig. 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreditWishes:
-    """What the user asked for. models: names of the run's models, folders, or sft-log-prob; reference: what folders are held
-    against; out, json, html: files to write; most: solutions to print; threshold: of ProcessBench's task, in nats."""
+class CreditOptions(Settings):
+    """Score solutions token by token with the trained models: those of FILE, or wrong ones sampled by the SFT model."""
 
-    models: tuple[str, ...] = SHOWN
-    reference: str = "sft"
-    out: str | None = None
-    json: str | None = None
-    html: str | None = None
+    models: Annotated[tuple[str, ...], Shown("MODEL")] = SHOWN
+    """Models that stand side by side: the run's, sft-log-prob, or folders."""
+    reference: Annotated[str, Shown("MODEL")] = "sft"
+    """What folders are compared with."""
+    out: OutFile = None
+    """Write every solution with all values, as JSON lines."""
+    json_file: JsonFile = None
+    """Write the figures of localisation and of ProcessBench's task."""
+    html: OutFile = None
+    """Write a page with the solutions, to look at side by side."""
     most: int = 3
-    threshold: float | None = None
+    """The most solutions to print."""
+    threshold: Annotated[float | None, Shown("NATS")] = None
+    """ProcessBench's task: name the first step below this sum (default: the best of the other half of the problems)."""
 
 
-def credit_file(run: RunDirectory, file: str, wishes: CreditWishes, console: Console) -> None:
+def credit_file(run: RunDirectory, file: str, options: CreditOptions, console: Console) -> None:
     """Score the solutions of a file. Raises ProblemError, ModelError, RunError."""
-    from scdpo.run.tasks import run_codec, use_threads
+    from scdpo.run.worker import Worker
 
-    refuse_missing_folders(wishes)
-    folders, references = find_models(run, wishes)
-    codec = run_codec(run)
+    refuse_missing_folders(options)
+    folders, references = find_models(run, options)
+    worker = Worker(run)
+    codec = worker.codec
     refuse_other_tokenizers(run, folders, codec)
-    use_threads(run.recipe.engine.threads)
     given = read_file(run, file, codec, console)
     rows = [each.row(codec) for each in given]
-    log_probs = score_all(run, folders, rows, console)
+    log_probs = score_all(worker, folders, rows, console)
     credited = []
     for number, each in enumerate(given):
         own = {name: values[number] for name, values in log_probs.items()}
         scores = scores_of(own, references, run.recipe.training.beta)
-        credited.append(each.credited(codec, {name: scores[name] for name in wishes.models}))
-    show(credited, wishes, console)
+        credited.append(each.credited(codec, {name: scores[name] for name in options.models}))
+    show(credited, options, console)
 
 
-def refuse_misfits(run: RunDirectory, wishes: CreditWishes) -> None:
+def refuse_misfits(run: RunDirectory, options: CreditOptions) -> None:
     """Before the stage runs. Raises RunError for models that it does not score, and for output that has no folder."""
-    refuse_missing_folders(wishes)
+    refuse_missing_folders(options)
     there = (SFT_LOG_PROB, *run.round(1).arms)
-    unknown = [name for name in wishes.models if name not in there]
+    unknown = [name for name in options.models if name not in there]
     if unknown:
         raise RunError(f"the stage scores no {', '.join(unknown)}; it scores {', '.join(there)}; others can score a FILE")
 
 
-def refuse_missing_folders(wishes: CreditWishes) -> None:
+def refuse_missing_folders(options: CreditOptions) -> None:
     """Raises RunError for output that has no folder to go to."""
-    for place in (wishes.out, wishes.json, wishes.html):
+    for place in (options.out, options.json_file, options.html):
         if place and not Path(place).expanduser().parent.is_dir():
             raise RunError(f"{Path(place).parent} is no folder; make it, or name another place for {Path(place).name}")
 
@@ -97,7 +103,7 @@ def refuse_other_tokenizers(run: RunDirectory, folders: Mapping[str, Path], code
             raise ModelError(f"{name} has another vocabulary than the run's models; give a model that was trained from these")
 
 
-def credit_run(run: RunDirectory, wishes: CreditWishes, console: Console) -> None:
+def credit_run(run: RunDirectory, options: CreditOptions, console: Console) -> None:
     """Show what the run's credit stage gave."""
     from scdpo.run.studies import read_credited
 
@@ -106,45 +112,45 @@ def credit_run(run: RunDirectory, wishes: CreditWishes, console: Console) -> Non
         console.print("No sampled solution is wrong, so none is scored; --credit.problems N samples more.", markup=False)
     elif all(solution.wrong is None for solution in credited):
         console.print("These problems do not know their first wrong steps, so nothing is said of how well they are found.")
-    show(credited, wishes, console)
+    show(credited, options, console)
 
 
-def show(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Console) -> None:
+def show(credited: Sequence[CreditedSolution], options: CreditOptions, console: Console) -> None:
     """Write what is asked for, print some solutions, and the figures that their labels allow."""
-    with written(wishes.out) as write:
+    with written(options.out) as write:
         for solution in credited:
             write(json.dumps(solution.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
     different = list({(solution.question, solution.text): solution for solution in credited}.values())
-    most = max(0, wishes.most)
+    most = max(0, options.most)
     for solution in different[:most]:
-        print_solution(solution, wishes.models, console)
+        print_solution(solution, options.models, console)
     if len(different) > most:
         console.print(f"{len(different) - most:,} more solutions; --most N shows more")
     if credited and most:
         console.print("Blue: higher than the reference, orange: lower (log-probs: orange). ✗ first wrong step, ◀ lowest sum.")
-    tell_figures(credited, wishes, console)
-    if wishes.html:
+    tell_figures(credited, options, console)
+    if options.html:
         from scdpo.report.credit_page import credit_page
 
-        with written(wishes.html) as write:
+        with written(options.html) as write:
             write(credit_page("Credit assignment", credited))
-    for place in (wishes.out, wishes.json, wishes.html):
+    for place in (options.out, options.json_file, options.html):
         if place:
             console.print(f"written: {place}", markup=False)
 
 
-def tell_figures(credited: Sequence[CreditedSolution], wishes: CreditWishes, console: Console) -> None:
+def tell_figures(credited: Sequence[CreditedSolution], options: CreditOptions, console: Console) -> None:
     """What the labels allow: localisation, and ProcessBench's F1 where some solutions have no error; as tables and JSON."""
     found = localisation(credited)
     scores = credited[0].values if credited else ()
-    results = {score: processbench(credited, score, wishes.threshold) for score in scores}
+    results = {score: processbench(credited, score, options.threshold) for score in scores}
     judged = {score: each for score, each in results.items() if each is not None}
     tables = [*(localisation_tables(found, "problems") if found else []), *([processbench_table(judged)] if judged else [])]
     for table in tables:
         console.print(f"\n{markdown(table)}", markup=False, end="")
     numbers = {"localisation": localisation_json(found)} if found else {}
     numbers |= {"processbench": processbench_json(judged)} if judged else {}
-    with written(wishes.json) as write:
+    with written(options.json_file) as write:
         write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -179,7 +185,7 @@ def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> l
     return given
 
 
-def find_models(run: RunDirectory, wishes: CreditWishes) -> tuple[dict[str, Path], dict[str, str]]:
+def find_models(run: RunDirectory, options: CreditOptions) -> tuple[dict[str, Path], dict[str, str]]:
     """(the folders to score with, by name; the reference of each model that is rewarded). Raises RunError."""
     own = {
         named(folder.name, current.number): (folder, current)
@@ -199,22 +205,20 @@ def find_models(run: RunDirectory, wishes: CreditWishes) -> tuple[dict[str, Path
 
     folders: dict[str, Path] = {}
     references: dict[str, str] = {}
-    for name in wishes.models:
+    for name in options.models:
         if name == SFT_LOG_PROB:
             folders["sft"] = folder_of("sft")
             continue
         folder = folder_of(name)
-        reference = own[name][1].reference if name in own else folder_of(wishes.reference)
+        reference = own[name][1].reference if name in own else folder_of(options.reference)
         other = places.get(reference, str(reference))
         folders |= {name: folder, other: reference}
         references[name] = other
     return folders, references
 
 
-def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
+def score_all(worker: Worker, folders: dict[str, Path], rows: Sequence[Any], console: Console) -> dict[str, list[LogProbs]]:
     """The log-probs of all rows under each model, one model in memory at a time."""
-    from scdpo.run.tasks import load_scorer
-
     found: dict[str, list[LogProbs]] = {}
     columns = (
         TextColumn("{task.description}"),
@@ -231,6 +235,6 @@ def score_all(run: RunDirectory, folders: dict[str, Path], rows: Sequence[Any], 
             def report(done: int, total: int, before: int = before) -> None:
                 progress.update(bar, completed=before + done)
 
-            budget = run.recipe.training.tokens_per_micro_batch
-            found[name] = token_scores(load_scorer(run.path, folder), rows, budget, report)
+            budget = worker.run.recipe.training.tokens_per_micro_batch
+            found[name] = token_scores(worker.scorer(folder), rows, budget, report)
     return found

@@ -11,6 +11,7 @@ from scdpo.errors import SandboxError
 from scdpo.sandbox.layers import LAYERS
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.sandbox.settings import SandboxSettings
+from scdpo.settings import Settings
 
 KEEPS = {
     "ordinary user": "sessions are not root, even where the command is",
@@ -22,7 +23,11 @@ KEEPS = {
 }
 
 
-def doctor(console: Console) -> None:
+class Doctor(Settings):
+    """Say whether code can be run in isolation on this machine, layer by layer. See docs/sandbox.md."""
+
+
+def doctor(options: Doctor, console: Console) -> None:
     """Print the layers of the sandbox. Raises SandboxError where one that must be there is missing."""
     console.print(f"{platform.platform()}, {platform.machine()}, Python {platform.python_version()}\n")
     with Sandbox(SandboxSettings(unsafe_no_isolation=True)) as sandbox:

@@ -7,13 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
 
 from scdpo.cli.files import progress_bar, written
+from scdpo.cli.options import Shown
 from scdpo.cores import usable_cores
-from scdpo.errors import SandboxError
+from scdpo.errors import SandboxError, users_file
 from scdpo.jsonlines import JsonLine, read_json_lines
 from scdpo.sandbox.output import Output
 from scdpo.sandbox.sandbox import Sandbox
@@ -21,6 +22,19 @@ from scdpo.sandbox.settings import SandboxSettings
 
 LINES_PER_JOB = 4
 NO_BLOCKS = 'no list of texts in "blocks"; every line needs one'
+
+
+class Execute(SandboxSettings):
+    """Run the code blocks in a JSON-lines file, each line's in an isolated session of its own.
+
+    A line is an object as {"id": 1, "blocks": ["x = 2", "print(x)"]}; a line of outputs is written for each, in the same order.
+    The limits are those of [sandbox] in a recipe (docs/sandbox.md).
+    """
+
+    file: Annotated[str, Shown(is_positional=True)]
+    """JSON lines with "id" and "blocks", a list of Python texts."""
+    out: Annotated[str | None, Shown("FILE")] = None
+    """Where the outputs go (default: standard output)."""
 
 
 @dataclass
@@ -41,12 +55,14 @@ class Task:
         return {"id": self.line.record.get("id", self.line.number), "outputs": outputs}
 
 
-def execute_file(path: str, out: str | None, settings: SandboxSettings, console: Console) -> None:
+def execute(options: Execute, console: Console) -> None:
     """Run the blocks of each line in order and write a line of outputs for each, in the lines' order; to standard output
     without `out`.
 
     Raises SandboxError for a line without blocks, named by file and line, and where there is no isolation.
     """
+    path, out = options.file, options.out
+    settings = SandboxSettings.model_validate(options.model_dump(include=set(SandboxSettings.model_fields)))
     counts: Counter[str] = Counter()
     lines = 0
     with Sandbox(settings) as sandbox, progress_bar(path, console, "executing") as advance, written(out) as write:
@@ -74,7 +90,8 @@ def execute_lines(path: str, sandbox: Sandbox) -> Iterator[Task]:
     exhausted = False
     while True:
         while not exhausted and len(open_tasks) < window:
-            line = next(lines, None)
+            with users_file():
+                line = next(lines, None)
             exhausted = line is None
             if line is not None:
                 open_tasks[line.number] = task = Task(line, blocks_of(line))

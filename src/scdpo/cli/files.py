@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scdpo.files import whole_file
+
 
 @contextmanager
 def written(out: str | None) -> Iterator[Callable[[str], object]]:
@@ -16,14 +18,8 @@ def written(out: str | None) -> Iterator[Callable[[str], object]]:
     if not out:
         yield lambda text: None
         return
-    target = Path(out).expanduser()
-    partial = target.with_name(target.name + ".tmp")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file.write
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(Path(out).expanduser()) as file:
+        yield file.write
 
 
 @contextmanager

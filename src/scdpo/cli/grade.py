@@ -6,16 +6,44 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from scdpo.cli.files import progress_bar, written
+from scdpo.cli.options import OutFile, Shown
+from scdpo.cores import usable_cores
 from scdpo.errors import GradingError
 from scdpo.evaluation.statistics import wilson
 from scdpo.grading.files import GradedLine, LineGrader, grade_lines
+from scdpo.settings import Settings
 
 ROWS_SHOWN = 10
+
+
+class Grade(Settings):
+    """Grade the answers in a JSON-lines file: correct, wrong or undecided, each with the rule and the reason.
+
+    A line is an object with a gold answer and a prediction, as {"gold": "36", "prediction": "36.0"}; docs/grading.md says how
+    they are compared.
+    """
+
+    file: Annotated[str, Shown(is_positional=True)]
+    """JSON lines with a gold answer and a prediction each."""
+    out: OutFile = None
+    """Write each line to this file, with verdict, extracted, rule and reason."""
+    gold: Annotated[str, Shown("FIELD")] = "gold"
+    """The field of the gold answer."""
+    prediction: Annotated[str, Shown("FIELD")] = "prediction"
+    """The field of the prediction."""
+    full_text: bool = False
+    """The prediction is a whole solution, not only its answer."""
+    keep_going: bool = False
+    """Name lines that cannot be graded, and grade the rest."""
+    workers: int | None = Field(None, ge=1)
+    """Worker processes (default: the usable cores)."""
 
 
 @dataclass
@@ -37,15 +65,17 @@ class Summary:
             self.rules[verdict.rule, verdict.outcome] += 1
 
 
-def grade_file(path: str, out: str | None, grader: LineGrader, workers: int, keep_going: bool, console: Console) -> None:
-    """Grade `path`, write each line with its verdict to `out` (whole or not at all), and print the summary.
+def grade(options: Grade, console: Console) -> None:
+    """Grade the file, write each line with its verdict to `out` (whole or not at all), and print the summary.
 
-    Raises GradingError as `grade_lines` does, and where `path` holds nothing.
+    Raises GradingError as `grade_lines` does, and where the file holds nothing.
     """
+    path, out, workers = options.file, options.out, options.workers or usable_cores()
+    grader = LineGrader(options.gold, options.prediction, options.full_text)
     summary = Summary()
     try:
         with progress_bar(path, console, "grading") as advance, written(out) as write:
-            for line in grade_lines(path, grader, workers, keep_going):
+            for line in grade_lines(path, grader, workers, options.keep_going):
                 if line.flaw:
                     print(f"scdpo: {line.flaw}", file=sys.stderr)
                 write(json_line(line))

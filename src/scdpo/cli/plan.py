@@ -1,39 +1,55 @@
-"""`scdpo plan RECIPE`: what a recipe costs, before anything is spent. Its options, which cost no import, and what it does."""
+"""`scdpo plan RECIPE`: what a recipe costs, before anything is spent."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+from rich.console import Console
+
+from scdpo.cli.options import Fields, JsonFile, Shown
 from scdpo.cores import usable_cores
-from scdpo.errors import RecipeError
+from scdpo.settings import Settings
+
+Share = Annotated[float, Field(gt=0, lt=1), Shown("SHARE")]
 
 
-def add_plan(commands: Any) -> None:
-    text = "what a recipe costs: parameters, tokens, FLOPs, memory, hours, disk; what does not fit and what would make it fit"
-    epilog = "Recipe fields are set as --section.field value. See docs/plan.md."
-    plan = commands.add_parser("plan", help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog)
-    plan.add_argument("recipe", help="a packaged recipe, a TOML file or a run directory")
-    plan.add_argument("--accelerator", nargs="+", metavar="NAME", help="A800-80GB, H100-80GB, L40S, RTX-4090, ...")
-    plan.add_argument("--gpus", type=int, metavar="N", help="how many (default: the smallest number that fits)")
-    plan.add_argument("--memory", type=float, metavar="GIB", help="memory to fit into (default: this machine's)")
-    plan.add_argument("--accuracy", type=float, default=0.6, metavar="P", help="of a sample, on average (default: 0.6)")
-    text = "how alike problems are: low, most are always solved or never (default: 1)"
-    plan.add_argument("--concentration", type=float, default=1.0, metavar="C", help=text)
-    plan.add_argument("--mfu", type=float, default=0.35, metavar="SHARE", help="of peak products (default: 0.35)")
-    text = "of peak bandwidth in decoding (default: 0.5)"
-    plan.add_argument("--bandwidth-use", type=float, default=0.5, metavar="SHARE", help=text)
-    text = "also plan for this machine's cores, of which each sustains so many GFLOP/s"
-    plan.add_argument("--cpu-gflops", type=float, metavar="N", help=text)
-    plan.add_argument("--json", metavar="FILE", help="write the numbers to this file")
-    plan.set_defaults(act=act_plan, takes_fields=True)
+class Plan(Settings):
+    """What a recipe costs, from it and its model's config alone: parameters, tokens, FLOPs, memory, hours, disk; what does not
+    fit and what would make it fit. Nothing is loaded or trained.
+
+    Recipe fields are set as --section.field value. See docs/plan.md.
+    """
+
+    recipe: Annotated[str, Shown(is_positional=True)]
+    """A packaged recipe, a TOML file or a run directory."""
+    accelerator: Annotated[tuple[str, ...], Shown("NAME")] = ()
+    """A800-80GB, H100-80GB, L40S, RTX-4090, ... (default: some of each size)."""
+    gpus: int | None = Field(None, gt=0)
+    """How many (default: the smallest number that fits)."""
+    memory: Annotated[float | None, Field(gt=0), Shown("GIB")] = None
+    """Memory to fit into (default: this machine's)."""
+    accuracy: Annotated[float, Field(gt=0, lt=1), Shown("P")] = 0.6
+    """How often a sample is right, on average over the problems."""
+    concentration: Annotated[float, Field(gt=0), Shown("C")] = 1.0
+    """How alike problems are: low, most are always solved or never."""
+    mfu: Share = 0.35
+    """The share of the accelerator's peak products that training and prompts reach."""
+    bandwidth_use: Share = 0.5
+    """The share of its peak bandwidth that decoding reaches."""
+    cpu_gflops: float | None = Field(None, gt=0)
+    """Also plan for this machine's cores, of which each sustains so many GFLOP/s."""
+    json_file: JsonFile = None
+    """Write the numbers to this file."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields of the recipe."""
 
 
-def act_plan(known: argparse.Namespace, console: Any) -> None:
+def plan_recipe(options: Plan, console: Console) -> None:
     """Print the plan. Raises RecipeError, ModelError."""
     from scdpo.cli.files import written
     from scdpo.planning.accelerators import GIB, RESERVED, SHOWN, Accelerator, accelerator
@@ -45,25 +61,24 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     from scdpo.planning.workload import Chances
     from scdpo.run.recipe import build_recipe, load_recipe
 
-    check(known)
-    run = Path(known.recipe).expanduser()
+    run = Path(options.recipe).expanduser()
     is_run = (run / "recipe.toml").is_file()
-    recipe = load_recipe(str(run / "recipe.toml") if is_run else known.recipe, known.fields)
-    if known.fields and is_run:
-        recipe = build_recipe(recipe.model_dump(mode="json"), known.recipe, known.fields)
+    recipe = load_recipe(str(run / "recipe.toml") if is_run else options.recipe, options.fields)
+    if options.fields and is_run:
+        recipe = build_recipe(recipe.model_dump(mode="json"), options.recipe, options.fields)
     cores = usable_cores()
-    facts = look_up(recipe, Chances(known.accuracy, known.concentration), cores, run if is_run else None)
+    facts = look_up(recipe, Chances(options.accuracy, options.concentration), cores, run if is_run else None)
     plan = make_plan(recipe, facts)
-    efficiency = Efficiency(known.mfu, known.bandwidth_use)
-    named = [accelerator(name) for name in known.accelerator or SHOWN]
-    fleets = [fleet(plan, each, known.gpus, efficiency) for each in named]
-    room = known.memory * GIB if known.memory else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if known.cpu_gflops:
-        peak = known.cpu_gflops * cores / 1000 / known.mfu  # given as sustained
+    efficiency = Efficiency(options.mfu, options.bandwidth_use)
+    named = [accelerator(name) for name in options.accelerator or SHOWN]
+    fleets = [fleet(plan, each, options.gpus, efficiency) for each in named]
+    room = options.memory * GIB if options.memory else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if options.cpu_gflops:
+        peak = options.cpu_gflops * cores / 1000 / options.mfu  # given as sustained
         own = replace(plan, recipe=plan.here, formats={})
         fleets.append(fleet(own, Accelerator("this machine", peak, room / GIB / (1 - RESERVED), 20.0), 1, efficiency))
-    if known.accelerator:
-        count = known.gpus or max((each.count or 1) for each in fleets)
+    if options.accelerator:
+        count = options.gpus or max((each.count or 1) for each in fleets)
         tightest = min(named, key=lambda each: each.memory_gib)
 
         def fits(other: Any, stage: Any) -> tuple[float, bool]:
@@ -77,17 +92,5 @@ def act_plan(known: argparse.Namespace, console: Any) -> None:
     found = remedies(plan, facts, fits)
     tight = [stage.name for stage in plan.stages if not fits(plan, stage)[1]]
     console.print(shown(plan, room, cores, fleets, tight, found, efficiency), markup=False)
-    with written(known.json) as write:
+    with written(options.json_file) as write:
         write(json.dumps(as_json(plan, room, fleets, found, efficiency), indent=2) + "\n")
-
-
-def check(known: argparse.Namespace) -> None:
-    """Refuse options out of bounds. Raises RecipeError."""
-    for name in ("accuracy", "mfu", "bandwidth_use"):
-        value = getattr(known, name)
-        if not 0 < value < 1:
-            raise RecipeError(f"--{name.replace('_', '-')} is {value:g}; give a share between 0 and 1")
-    for name in ("concentration", "gpus", "memory", "cpu_gflops"):
-        value = getattr(known, name)
-        if value is not None and value <= 0:
-            raise RecipeError(f"--{name.replace('_', '-')} is {value:g}; give a number above 0")

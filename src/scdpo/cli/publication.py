@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from scdpo import __version__
-from scdpo.cli.exchange import EXPORTED, name_of, run_facts, run_trees
+from scdpo.cli.export_pairs import Exported, name_of, run_facts, run_trees
 from scdpo.errors import RunError
 from scdpo.exchange.exporting import write_export
 from scdpo.exchange.tree_file import tree_lines
@@ -17,10 +17,10 @@ from scdpo.problems.records import hub_name
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, set_labels
 from scdpo.report.model_card import HeldOut, Published, model_card
+from scdpo.run.directory import RunDirectory
 from scdpo.run.pins import model_on_hub
 from scdpo.run.prompts import prompt_of
 from scdpo.run.recipe import flat_fields
-from scdpo.run.run_directory import RunDirectory
 from scdpo.sampling.arms import ARMS, Arm
 from scdpo.training.adapters import is_adapter
 from scdpo.training.model_files import load_model, load_tokenizer, save_model
@@ -98,7 +98,7 @@ def model_files(run: RunDirectory, model: str, to: str, card: str, made: Path) -
 
 def data_files(run: RunDirectory, model: str, name: str, made: Path) -> Upload:
     """The pairs that the model was trained on, of models without pairs those of scdpo, and the trees that they come from."""
-    arm: Arm = next((each for each in ARMS if each == model and each in EXPORTED), "scdpo")
+    arm: Arm = next((each for each in ARMS if each == model and each in get_args(Exported)), "scdpo")
     trees = run_trees(run, arm)
     facts = {"scdpo": __version__, **run_facts(run, arm), "trees": "trees.jsonl, with token ids, for sampling.trees"}
     texts = {"recipe.toml": run.recipe.to_toml(), "trees.jsonl": "".join(tree_lines(trees))}

@@ -1,63 +1,66 @@
-"""`scdpo push RUN`: a finished run's model, pairs and page to the hub. Its options, what it shows, and the uploading.
-
-What goes where: publication.
-"""
+"""`scdpo push RUN`: a finished run's model, pairs and page to the hub. What goes where: publication."""
 
 from __future__ import annotations
 
-import argparse
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+
+from scdpo.cli.options import Shown
+from scdpo.errors import HubError, first_line
+from scdpo.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
     from scdpo.cli.publication import Upload
 
-WHAT = ("model", "data", "page")
+
+class Push(Settings):
+    """Upload a finished run's model, preference pairs and page to the hub, with cards. See docs/hub.md.
+
+    The pairs go to the data set OWNER/NAME-pairs, the page to the Space OWNER/NAME-page.
+    """
+
+    run: Annotated[str, Shown("RUN", is_positional=True)]
+    """The run's folder."""
+    to: Annotated[str, Shown("OWNER/NAME")]
+    """Where the model goes; the names of the others are made from it."""
+    model: str = "scdpo"
+    """Which of the run's models."""
+    what: tuple[Literal["model", "data", "page"], ...] = ("model", "data", "page")
+    """What goes (default: all)."""
+    private: bool = False
+    """Make what is new there private."""
+    dry_run: bool = False
+    """Show what would go, with sizes, and stop."""
 
 
-def add_push(commands: Any) -> None:
-    text = "upload a finished run's model, preference pairs and page to the hub, with cards"
-    command = commands.add_parser("push", help=text, description=f"{text[0].upper()}{text[1:]}. See docs/hub.md.")
-    command.add_argument("run", metavar="RUN", help="the run's folder")
-    text = "the model's place; pairs go to the data set OWNER/NAME-pairs, the page to the Space OWNER/NAME-page"
-    command.add_argument("--to", metavar="OWNER/NAME", required=True, help=text)
-    command.add_argument("--model", default="scdpo", help="which of the run's models (default: scdpo)")
-    command.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT), help="what goes (default: all)")
-    command.add_argument("--private", action="store_true", help="make what is new there private")
-    command.add_argument("--dry-run", action="store_true", help="show what would go, with sizes, and stop")
-    command.set_defaults(act=act_push, library_bars=True)
-
-
-def act_push(known: argparse.Namespace, console: Console) -> None:
-    from tempfile import TemporaryDirectory
-
+def push(options: Push, console: Console) -> None:
+    """Upload as asked. Raises HubError, RunError."""
     from huggingface_hub import get_token
 
     from scdpo.cli.publication import machine_paths, publication
-    from scdpo.errors import HubError
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", known.to):
-        raise HubError(f'--to is "{known.to}"; give it as OWNER/NAME, the owner being you or an organization of yours')
-    if not known.dry_run and not get_token():
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", options.to):
+        raise HubError(f'--to is "{options.to}"; give it as OWNER/NAME, the owner being you or an organization of yours')
+    if not options.dry_run and not get_token():
         raise HubError(
             "no token of the hub is here; log in with: hf auth login (or set HF_TOKEN), or look first with --dry-run"
         )
-    run = RunDirectory.open(known.run)
+    run = RunDirectory.open(options.run)
     with TemporaryDirectory() as made:
-        uploads = publication(run, known.model, known.to, known.what, made)
+        uploads = publication(run, options.model, options.to, options.what, made)
         show(uploads, console)
         for field, value in machine_paths(run).items():
             console.print(f"The recipe and the page name a place of this machine: {field} = {value}", markup=False)
-        if known.dry_run:
+        if options.dry_run:
             console.print("Nothing was uploaded (--dry-run).")
             return
         for upload in uploads:
-            console.print(f"{upload.called}: {send(upload, known.private, run.path.name)}", markup=False)
+            console.print(f"{upload.called}: {send(upload, options.private, run.path.name)}", markup=False)
 
 
 def show(uploads: Sequence[Upload], console: Console) -> None:
@@ -86,7 +89,6 @@ def send(upload: Upload, private: bool, run: str) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     from scdpo import __version__
-    from scdpo.errors import HubError, first_line
     from scdpo.hub import http_status
 
     api = HfApi()

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from scdpo.cli.options import Fields, Shown
 from scdpo.errors import ModelError
 from scdpo.problems.problem import Problem
 from scdpo.problems.source import SPLITS, Split, make_splits
-from scdpo.run.prompts import check_prompts, codec_of, starting_tokenizer
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.run_directory import RunDirectory
+from scdpo.settings import Settings
 from scdpo.solutions.codec import BROKEN, Codec
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
@@ -30,9 +31,26 @@ UNDER = "▔"
 VISIBLE = {" ": "·", "\n": "↵", "\t": "→", "\r": "␍"}
 
 
-def show_prompt(target: str, question: str | None, overrides: Mapping[str, str], console: Console) -> None:
+class ShowPrompt(Settings):
+    """Show a prompt as the model sees it, token by token, what ends a solution, and which tokens are trained on.
+
+    Recipe fields are set as --section.field value, to try them. See docs/prompts.md.
+    """
+
+    target: Annotated[str, Shown("RECIPE|RUN", is_positional=True)]
+    """A packaged recipe, a TOML file or a run's folder."""
+    question: Annotated[str | None, Shown("TEXT")] = None
+    """Ask this (default: the first problem for pairs)."""
+    fields: Fields = Field(default_factory=dict)
+    """Fields of the recipe."""
+
+
+def show_prompt(options: ShowPrompt, console: Console) -> None:
     """Print the prompt of a recipe, or of a run, for a question or for its first problem. Raises ScdpoError."""
-    recipe, tokenizer, splits, origin = asked(target, question, overrides)
+    from scdpo.run.prompts import check_prompts, codec_of
+
+    question = options.question
+    recipe, tokenizer, splits, origin = asked(options.target, question, options.fields)
     check_prompts(recipe, tokenizer, splits)
     codec = codec_of(recipe, tokenizer)
     problem = next((p for split in ("pairs", "test", "sft") for p in splits[split]), None)
@@ -59,6 +77,8 @@ def asked(
     target: str, question: str | None, overrides: Mapping[str, str]
 ) -> tuple[Recipe, Any, Mapping[Split, Sequence[Problem]], str]:
     """(the recipe, its tokenizer, its problems, where the tokenizer is from)."""
+    from scdpo.run.directory import RunDirectory
+    from scdpo.run.prompts import starting_tokenizer
     from scdpo.training.model_files import load_tokenizer
 
     folder = Path(target).expanduser()

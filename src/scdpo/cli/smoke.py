@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from scdpo.run.run_directory import RunDirectory
+    from scdpo.run.directory import RunDirectory
 
 
 def start_smoke(folder: str, recipe: str, overrides: Mapping[str, str], console: Console) -> RunDirectory:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from rich.console import Console
 from rich.text import Text
 
-from scdpo.errors import ProblemError
+from scdpo.cli.options import Shown
+from scdpo.errors import ProblemError, users_file
 from scdpo.jsonlines import read_json_lines
 from scdpo.problems.jsonl import SOLUTION_FIELDS
+from scdpo.settings import Settings
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.splitting import StepFormat, cut_windows, detect_format, step_kind
@@ -21,15 +25,31 @@ FIELDS = (*SOLUTION_FIELDS, "answer")
 COLOURS = {"text": "cyan", "code": "magenta", "answer": "green"}
 
 
-def show_steps(
-    path: str, format: StepFormat, field: str | None, line: int | None, tokenizer: str | None, most: int, console: Console
-) -> None:
-    """Print the solutions of a text file (one solution) or a JSON-lines file (one a line), step by step.
+class Steps(Settings):
+    """Show solutions with their steps, the kinds of these (text, code, answer), and where they may be forked.
 
-    tokenizer: a model's folder or hub name, to cut where its tokens allow and to show token positions. Raises ProblemError.
+    docs/steps.md has the formats.
     """
-    solutions = list(read_solutions(path, field, line))
-    codec = make_codec(tokenizer, format) if tokenizer else None
+
+    file: Annotated[str, Shown(is_positional=True)]
+    """A text file with one solution, or a .jsonl file with one a line."""
+    format: StepFormat = "auto"
+    """How to cut (default: by what the text shows)."""
+    field: Annotated[str | None, Shown("FIELD")] = None
+    """The field of a .jsonl file that holds the solution (default: the first likely one)."""
+    line: int | None = None
+    """Only the solution on line N of a .jsonl file."""
+    most: int = Field(10, ge=0)
+    """The most solutions to show."""
+    tokenizer: Annotated[str | None, Shown("MODEL")] = None
+    """A model's folder or hub name: forks as its tokens allow them, and where they lie among them."""
+
+
+def show_steps(options: Steps, console: Console) -> None:
+    """Print the solutions of a file, step by step. Raises ProblemError."""
+    format, most = options.format, options.most
+    solutions = list(read_solutions(options.file, options.field, options.line))
+    codec = make_codec(options.tokenizer, format) if options.tokenizer else None
     for name, text in solutions[:most]:
         print_solution(name, text, format, codec, console)
     if len(solutions) > most:
@@ -39,27 +59,28 @@ def show_steps(
 def read_solutions(path: str, field: str | None, line: int | None) -> Iterator[tuple[str, str]]:
     """(where, text) of each solution in a file. Raises ProblemError for a file or line without one."""
     try:
-        if Path(path).suffix != ".jsonl":
-            text = Path(path).expanduser().read_bytes().decode("utf-8")
-            if not text.strip():
-                raise ProblemError(f"{path} is empty; give a file with a solution")
-            yield path, text
-            return
-        found = False
-        for entry in read_json_lines(path):
-            if line is not None and entry.number != line:
-                continue
-            if entry.record is None:
-                raise ProblemError(f"{entry.where}: {entry.flaw}")
-            name = field or next((name for name in FIELDS if isinstance(entry.record.get(name), str)), None)
-            value = entry.record.get(name) if name else None
-            if not isinstance(value, str):
-                what = f'no text in field "{field}"' if field else f"no field {', '.join(FIELDS)} with a text"
-                raise ProblemError(f"{entry.where}: {what}; name the field with the solution with --field")
-            found = True
-            yield entry.where, value
-        if not found:
-            raise ProblemError(f"{path} has no line {line}" if line else f"{path} is empty; give a file with solutions")
+        with users_file():
+            if Path(path).suffix != ".jsonl":
+                text = Path(path).expanduser().read_bytes().decode("utf-8")
+                if not text.strip():
+                    raise ProblemError(f"{path} is empty; give a file with a solution")
+                yield path, text
+                return
+            found = False
+            for entry in read_json_lines(path):
+                if line is not None and entry.number != line:
+                    continue
+                if entry.record is None:
+                    raise ProblemError(f"{entry.where}: {entry.flaw}")
+                name = field or next((name for name in FIELDS if isinstance(entry.record.get(name), str)), None)
+                value = entry.record.get(name) if name else None
+                if not isinstance(value, str):
+                    what = f'no text in field "{field}"' if field else f"no field {', '.join(FIELDS)} with a text"
+                    raise ProblemError(f"{entry.where}: {what}; name the field with the solution with --field")
+                found = True
+                yield entry.where, value
+            if not found:
+                raise ProblemError(f"{path} has no line {line}" if line else f"{path} is empty; give a file with solutions")
     except UnicodeDecodeError as error:
         raise ProblemError(f"{path}: not UTF-8 text; save the file as UTF-8") from error
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from scdpo.files import write_files
 from scdpo.report.figures import temperature_figure
 from scdpo.report.markdown import markdown
 from scdpo.report.study_tables import temperature_tables
-from scdpo.run.records import write_files
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.run.studies import read_temperatures
 
 

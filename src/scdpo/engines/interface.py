@@ -71,4 +71,4 @@ class Engine(Protocol):
         """Work on what was taken in and return what is finished, possibly nothing yet."""
 
     def reset(self) -> None:
-        """Forget all that came before, so that a new block of problems finds the engine as new (design.md, 7)."""
+        """Forget all that came before, so that a new block of problems finds the engine as new."""

@@ -16,7 +16,7 @@ from scdpo.exchange.card import data_card
 from scdpo.exchange.formats import OUT_FORMATS
 from scdpo.exchange.pair import columns, pairs_of
 from scdpo.exchange.tree_file import AskedTree
-from scdpo.folders import write_folder
+from scdpo.files import whole_folder
 
 
 def write_export(
@@ -46,7 +46,9 @@ def write_export(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExchangeError(f"{folder} is not empty; name a new folder with --out")
 
-    def write(into: Path) -> None:
+    if folder.exists():
+        folder.rmdir()
+    with whole_folder(folder) as into:
         data = into / form.data_file
         data.parent.mkdir(parents=True, exist_ok=True)
         _write_rows(data, rows)
@@ -54,10 +56,6 @@ def write_export(
             (into / name).write_text(make(form.data_file), encoding="utf-8")
         for name, text in {**texts, "README.md": data_card(form, called or folder.name, dict(kinds), facts)}.items():
             (into / name).write_text(text, encoding="utf-8")
-
-    if folder.exists():
-        folder.rmdir()
-    write_folder(folder, write)
     return dict(kinds)
 
 

@@ -11,20 +11,23 @@ from typing import Any
 
 from scdpo.errors import RunError
 from scdpo.evaluation.statistics import Estimate
+from scdpo.files import write_files
 from scdpo.problems.problem import Problem
 from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
 from scdpo.report.comparison_tables import TABLES, comparison_tables
 from scdpo.report.exports import table_names, table_texts
 from scdpo.run.comparison_json import comparison_json
-from scdpo.run.recipe import flat_fields
-from scdpo.run.records import write_files
+from scdpo.run.directory import Round, RunDirectory, named
+from scdpo.run.fingerprint import changes_nothing
+from scdpo.run.prepare import refuse_stale
 from scdpo.run.results import read_log
-from scdpo.run.rounds import Round, named
-from scdpo.run.run_directory import FREE, RunDirectory
-from scdpo.run.turns import lacking
+from scdpo.run.stage import lacking
+from scdpo.run.stages.report import REPORT
 
 SEEDS = ("run.seed", "problems.seed")
+SIZES = ("credit.problems", "temperature.problems", "temperature.temperatures", "temperature.models")
+"""Of the studies: how much is looked at of what came out."""
 
 
 def compare_runs(paths: Sequence[str]) -> Comparison:
@@ -55,8 +58,9 @@ def refuse_unfinished(runs: Sequence[RunDirectory]) -> None:
     for run in runs:
         if len(run.evaluation_problems) < 2:
             raise RunError(f"{run.path} was evaluated on one problem, which has no spread; raise problems.test in a new run")
-        if missing := lacking("report", run.round(1)):
+        if missing := lacking(REPORT, run.round(1)):
             raise RunError(missing)
+        refuse_stale(run)
 
 
 def refuse_other_splits(runs: Sequence[RunDirectory]) -> None:
@@ -92,7 +96,7 @@ def distinct_names(runs: Sequence[RunDirectory]) -> list[str]:
 
 def run_figures(run: RunDirectory, name: str) -> RunFigures:
     """What a finished run brings into a comparison."""
-    fields = {field: value for field, value in flat_fields(run.recipe).items() if not f"{field}:".startswith(FREE)}
+    fields = {field: value for field, value in run.fields.items() if not changes_nothing(field) and field not in SIZES}
     results = run.path / "results.json"
     known = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     models = [(model, each) for each in run.rounds for model in each.models]

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from scdpo.errors import RunError
-from scdpo.run.workers import AHEAD
 
+AHEAD = 2
+"""How many tasks are in hand for each that runs: those that run, and finished ones that wait for an earlier one."""
 LOST = object()
 """The outcome of a task whose member is gone."""
 MOST_LOSSES = 3

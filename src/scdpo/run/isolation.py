@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scdpo.run.run_directory import RunDirectory
+from scdpo.run.directory import RunDirectory
 from scdpo.sandbox.sandbox import Sandbox
 
 

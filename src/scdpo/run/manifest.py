@@ -8,10 +8,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from scdpo.cores import usable_cores
-from scdpo.run.rounds import named
+from scdpo.run.directory import named
 
 if TYPE_CHECKING:
-    from scdpo.run.stages import Bench
+    from scdpo.run.making import Tools
 
 PACKAGES = (
     "scdpo",
@@ -35,11 +35,11 @@ PACKAGES = (
 )
 
 
-def describe_machine(bench: Bench) -> dict[str, Any]:
+def describe_machine(tools: Tools) -> dict[str, Any]:
     """Facts for the manifest: package versions, machine, workers, fingerprints of the models that are there."""
     from scdpo.training.model_files import fingerprint
 
-    run = bench.run
+    run = tools.run
     models = {
         named(folder.name, current.number): folder
         for current in run.rounds
@@ -53,10 +53,10 @@ def describe_machine(bench: Bench) -> dict[str, Any]:
             "system": platform.platform(),
             "processor": platform.machine(),
             "cores": usable_cores(),
-            "workers": bench.block_workers.described(),
+            "workers": tools.block_workers.described(),
         },
         "seed": run.recipe.run.seed,
-        "sandbox_layers": bench.layers or run.manifest().get("sandbox_layers", []),
+        "sandbox_layers": tools.layers or run.manifest().get("sandbox_layers", []),
         "fingerprints": {name: fingerprint(folder) for name, folder in models.items()},
     }
 

@@ -16,6 +16,8 @@ from rich.text import Text
 from scdpo.run.pace import Pace
 
 SECONDS_BETWEEN_LINES = 10.0
+PLANNED = ("steps", "micro-batches", "models")
+"""The units of tasks that plan their own work."""
 
 
 class Watcher(Protocol):
@@ -24,8 +26,11 @@ class Watcher(Protocol):
     def begin(self, stage: str, unit: str, tasks: Iterable[tuple[str, int]], done: int) -> None:
         """A stage starts: its tasks with their sizes in `unit`s, `done` of which an earlier session has done."""
 
-    def update(self, task: int, done: int, total: int) -> None:
-        """A task of the stage has done `done` of `total`."""
+    def update(self, task: int, done: int, total: int, said: str = "") -> None:
+        """A task of the stage has done `done` of `total`; said: more of it, as its loss."""
+
+    def say(self, found: str) -> None:
+        """What the stage has found so far, in words."""
 
     def end(self, stage: str, seconds: float, note: str) -> None:
         """A stage is over, whether it had anything to do or not."""
@@ -45,14 +50,18 @@ class ProgressDisplay:
     def begin(self, stage: str, unit: str, tasks: Iterable[tuple[str, int]], done: int) -> None:
         self.unit = unit
         self.made, self.total = done, done
-        self.unsized: set[int] = set()
+        self.unheard: set[int] = set()
+        self.sizes: dict[int, int] = {}
         self.running: dict[int, int] = {}
+        self.called: dict[int, str] = {}
+        self.sayings: dict[str, str] = {}
         names: dict[str, None] = {}
         for task, (name, size) in enumerate(tasks):
             names[name] = None
             self.total += size
-            if not size:
-                self.unsized.add(task)
+            if unit in PLANNED:  # their first report may tell of an earlier session's, or another total than was planned
+                self.unheard.add(task)
+                self.sizes[task], self.called[task] = size, name
         self.last_line = time.monotonic()
         self.pace = Pace(self.last_line)
         self.title = self._title(stage)
@@ -73,13 +82,18 @@ class ProgressDisplay:
             resumed = f", {done} of them done before" if done else ""
             self.console.print(f"{self.title}: {', '.join(names)}{amount}{resumed}")
 
-    def update(self, task: int, done: int, total: int) -> None:
+    def say(self, found: str) -> None:
+        self.sayings[""] = found
+
+    def update(self, task: int, done: int, total: int, said: str = "") -> None:
         now = time.monotonic()
+        if said:
+            self.sayings[self.called.get(task, "")] = said
         more = done - self.running.pop(task, 0)
         self.made += more
-        if task in self.unsized:  # a training, whose first steps may be those of an earlier session: they took no time
-            self.unsized.remove(task)
-            self.total += total
+        if task in self.unheard:  # its first steps may be those of an earlier session: they took no time
+            self.unheard.remove(task)
+            self.total += total - self.sizes.pop(task)
         else:
             self.pace.add(now, more)
         if done < total:  # of finished tasks there is nothing to hold
@@ -88,8 +102,12 @@ class ProgressDisplay:
             self.bars.update(self.bar, completed=self.made, total=self.total)
         elif now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
-            left = self.left(now)
-            self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}" + (f", {left}" if left else ""))
+            said = "; ".join(filter(None, (self.left(now), self.said())))
+            self.console.print(f"{self.title}: {self.made} of {self.total} {self.unit}" + (f", {said}" if said else ""))
+
+    def said(self) -> str:
+        """What the tasks say of themselves."""
+        return "; ".join(f"{name} {said}" if name and len(self.called) > 1 else said for name, said in self.sayings.items())
 
     def end(self, stage: str, seconds: float, note: str) -> None:
         self.stop()
@@ -110,19 +128,19 @@ class ProgressDisplay:
         seconds = self.pace.seconds_left(now, self.total - self.made)
         if seconds is None:
             return ""
-        waiting = len(self.unsized)
+        waiting = sum(size == 0 for size in self.sizes.values())
         return f"about {_duration(seconds)} left" + (f" of what has begun, {waiting} more to come" if waiting else "")
 
 
 class TimeLeft(ProgressColumn):
-    """The time left, looked at anew whenever the bar is drawn: it also falls while nothing ends."""
+    """The time left, looked at anew whenever the bar is drawn (it also falls while nothing ends), and what the tasks say."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         super().__init__()
         self.display = display
 
     def render(self, task: Task) -> Text:
-        return Text(self.display.left(time.monotonic()))
+        return Text("; ".join(filter(None, (self.display.left(time.monotonic()), self.display.said()))))
 
 
 def _duration(seconds: float) -> str:

@@ -6,11 +6,13 @@ Knows the rooms' settings; knows no run directory.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
@@ -187,19 +189,27 @@ def find_misfit(recipe: Recipe) -> str | None:
     return None
 
 
-def _read(name: str) -> dict[str, Any]:
+def recipe_text(name: str) -> str:
+    """A recipe as it is written, by packaged name or path. Raises RecipeError where there is none."""
     path = Path(name).expanduser()
     packaged = resources.files("scdpo.run") / "recipes" / f"{name}.toml"
     try:
         if path.is_file():
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            return path.read_text(encoding="utf-8")
         if "/" not in name and packaged.is_file():
-            return tomllib.loads(packaged.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            return packaged.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {name}: {error}") from error
     close = difflib.get_close_matches(name, packaged_recipes(), n=1)
     hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(packaged_recipes())}"
     raise RecipeError(f'no recipe "{name}", neither a file nor a packaged one; {hint}')
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {name}: {error}") from error
 
 
 def _literal(value: str) -> Any:
@@ -250,14 +260,26 @@ def _fields(kind: Any) -> dict[str, Any]:
     return dict.fromkeys(getattr(kind, "__dataclass_fields__", {}))
 
 
-def described_fields(settings: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, default, description) of every field, for help texts."""
-    for name, field in settings.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from described_fields(kind, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", "" if field.is_required() else str(field.default), field.description or ""
+class DescribedField(NamedTuple):
+    """A field by its path, "section.field". default: as TOML."""
+
+    path: str
+    default: str
+    meaning: str
+
+
+def described_fields(settings: BaseModel | None = None, prefix: str = "") -> Iterator[DescribedField]:
+    """Every field of a recipe, for help texts."""
+    settings = Recipe() if settings is None else settings
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value, meaning = getattr(settings, name), " ".join((field.description or "").split())
+        if isinstance(value, BaseModel):
+            yield from described_fields(value, f"{prefix}{name}.")
+        else:  # a dataclass's fields have no texts of their own; what a plain table may hold is not known
+            parts = _flat({name: values[name]}) if is_dataclass(value) else {name: values[name]}
+            for path, part in parts.items():
+                yield DescribedField(f"{prefix}{path}", json.dumps(part, ensure_ascii=False), meaning)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

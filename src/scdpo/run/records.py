@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+
+from scdpo.files import whole
 
 T = TypeVar("T")
 
@@ -25,6 +28,10 @@ class BlockRecords:
     def __init__(self, path: Path, names: Callable[[], Iterable[str]], count: int, block: int, key: str = "problem") -> None:
         self.path, self.names, self.count, self.block, self.key = path, names, count, block, key
 
+    def at(self, path: Path) -> BlockRecords:
+        """The same lines, looked for in another file."""
+        return BlockRecords(path, self.names, self.count, self.block, self.key)
+
     @property
     def blocks(self) -> int:
         return -(-self.count // self.block)
@@ -34,11 +41,21 @@ class BlockRecords:
         return min(self.block, self.count - index * self.block)
 
     def repair(self) -> int:
-        """Cut off what follows the last whole block (a torn line, a part of a block); returns how many blocks are whole."""
+        """Cut off what follows the last whole block (a torn line, a part of a block); returns how many blocks are whole.
+
+        What is complete stays as it is: it may hold the lines of more names than are asked for now.
+        """
         whole, end = self._whole()
-        if self.path.exists() and end != self.path.stat().st_size:
+        if whole < self.blocks and self.path.exists() and end != self.path.stat().st_size:
+            self._unshare()
             os.truncate(self.path, end)
         return whole
+
+    def _unshare(self) -> None:
+        """Make a file that another run holds too (a hard link) this run's own, before it changes."""
+        if self.path.exists() and self.path.stat().st_nlink > 1:
+            with whole(self.path) as own:
+                shutil.copyfile(self.path, own)
 
     def _whole(self) -> tuple[int, int]:
         """How many blocks are whole, and the bytes that they take."""
@@ -64,6 +81,7 @@ class BlockRecords:
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write one block whole; where that fails, the file stays as it was."""
         text = "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in records)
+        self._unshare()
         before = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("ab") as file:
@@ -75,14 +93,18 @@ class BlockRecords:
                 os.truncate(self.path, before)
             raise
 
+    def whole(self) -> int:
+        """How many lines there are in whole blocks."""
+        return min(self._whole()[0] * self.block, self.count)
+
     def is_complete(self) -> bool:
         return self._whole()[0] == self.blocks
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The records that are there, read one at a time."""
+        """The records that are there, of the names that are asked for, read one at a time."""
         if self.path.exists():
             with self.path.open(encoding="utf-8") as file:
-                yield from map(json.loads, file)
+                yield from map(json.loads, islice(file, self.count))
 
 
 def in_blocks(items: Iterable[T], size: int, first: int = 0) -> Iterator[list[T]]:
@@ -90,27 +112,3 @@ def in_blocks(items: Iterable[T], size: int, first: int = 0) -> Iterator[list[T]
     rest = islice(items, first * size, None)
     while block := list(islice(rest, size)):
         yield block
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_files(folder: Path, texts: Mapping[str, str], known: Iterable[str]) -> list[Path]:
-    """Write texts by their names in `folder`, each whole, and remove those of the `known` names that there are no more.
-
-    Returns what was written. Files of other names stay.
-    """
-    for name in set(known) - texts.keys():
-        (folder / name).unlink(missing_ok=True)
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, text)
-    return [folder / name for name in texts]

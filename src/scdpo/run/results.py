@@ -12,6 +12,7 @@ from typing import Any
 from scdpo.credit.localisation import localisation
 from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
+from scdpo.files import write_files, write_whole
 from scdpo.grading.grade import is_preferred
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
@@ -19,10 +20,8 @@ from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
-from scdpo.run.records import write_files, write_whole
+from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.results_json import results_json
-from scdpo.run.rounds import Round, named
-from scdpo.run.run_directory import RunDirectory
 from scdpo.run.studies import read_credited, read_temperatures
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples

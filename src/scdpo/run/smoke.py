@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import RunError
+from scdpo.files import write_whole
 from scdpo.problems.guesses import Ending, Form, Language, guesses
 from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
 from scdpo.problems.source import GENERATORS, locate, set_labels
+from scdpo.run.directory import RunDirectory
+from scdpo.run.prepare import STAND_IN, prepare
 from scdpo.run.prompts import prompt_of
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
-from scdpo.run.records import write_whole
-from scdpo.run.run_directory import STAND_IN, RunDirectory
 from scdpo.run.stand_in import fit_lengths, make_stand_in, smoke_tokenizer
 from scdpo.solutions.solution import Solution
 
@@ -99,7 +100,7 @@ def prepare_smoke(folder: str, name: str, overrides: Mapping[str, str]) -> tuple
         smoke, note = make_stand_in(smoke, tokenizer, architecture, lessons, place / STAND_IN)
         replaced.append(f"{recipe.model.path} by {note}")
     write_whole(place / STAND_IN / "recipe.toml", smoke.to_toml())
-    return RunDirectory.prepare(folder, str(place / STAND_IN / "recipe.toml"), {}), [
+    return prepare(folder, str(place / STAND_IN / "recipe.toml"), {}), [
         *replaced,
         f"the problems of {', '.join(dict.fromkeys(asked))} by guesses, whose form can be learned and whose answers cannot",
     ]

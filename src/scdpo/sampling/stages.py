@@ -147,10 +147,10 @@ def answer_block(
     report: Report = unheard,
     sandbox: CodeRunner | None = None,
     temperature: float = 0.0,
-    each: int = 1,
+    number: int = 0,
 ) -> list[Solution]:
-    """Solutions of each problem of a block, in order: the greedy one, or `each` sampled at a temperature above 0, one behind
-    the other."""
-    seeds = [(problem, derive_seed(rules.seed, "answer", problem.id, n)) for problem in problems for n in range(each)]
+    """A solution of each problem of a block, in order: the greedy one, or the number-th of those sampled at a temperature
+    above 0."""
+    seeds = [(problem, derive_seed(rules.seed, "answer", problem.id, number)) for problem in problems]
     rollouts = (answer_once(problem, temperature, seed, rules) for problem, seed in seeds)
     return run_block(rollouts, engine, rows, report, sandbox)

@@ -14,7 +14,7 @@ class Verdict:
 
     extracted: the answer found in the text, None where there is none; rule: how it was found and compared ("box: number"),
     empty where no rule came to decide; reason: a few words, empty for "correct". Undecided solutions are counted by reason
-    and never become training samples (design.md, invariant 3).
+    and never become training samples.
     """
 
     outcome: Outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 from scdpo import hub
 from scdpo.errors import HubError, ModelError, first_line
-from scdpo.folders import write_folder
+from scdpo.files import whole_folder
 from scdpo.solutions.prompting import end_ids
 from scdpo.training.adapters import base_of, is_adapter, merged
 from scdpo.training.packaged_models import model_path
@@ -129,7 +129,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
     state: the weights, where they are not those that the model holds in this process (FSDP, DeepSpeed).
     """
 
-    def write(into: Path) -> None:
+    with whole_folder(folder) as into:
         ends = end_ids(tokenizer)
         model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else list(ends)
         model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -138,8 +138,6 @@ def save_model(model: Any, tokenizer: Any, folder: Path, card: str, state: dict[
         model.save_pretrained(into, **gathered)
         tokenizer.save_pretrained(into)
         (into / "README.md").write_text(card, encoding="utf-8")
-
-    write_folder(folder, write)
 
 
 def fingerprint(folder: Path) -> str:

@@ -48,6 +48,13 @@ def plan_steps(
     return steps
 
 
+def expected_steps(weights: int, batch: int, epochs: float) -> int:
+    """About how many steps `plan_steps` makes of items with so many pairs (or rows) together: a little fewer where trees of
+    several pairs do not fill a step."""
+    whole, part = divmod(epochs, 1)
+    return int(whole) * -(-weights // batch) + (max(1, -(-round(part * weights) // batch)) if part else 0)
+
+
 def grouped(steps: Sequence[Sequence[Item]], batch: int) -> list[list[Item]]:
     """The same items in steps of similar length: those of GROUP steps are sorted and gathered anew."""
     anew: list[list[Item]] = []

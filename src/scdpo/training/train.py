@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scdpo.errors import ModelError
+from scdpo.files import write_whole
 from scdpo.precision import settled
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.rendering import TreeRow, render
@@ -32,7 +33,8 @@ from scdpo.training.reference import cached_reference
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
 from scdpo.training.trackers import PROJECT, end_trackers, prepare_trackers
 
-Report = Callable[[int, int], None]
+Report = Callable[..., None]
+"""Called with (done, total), and with words where there are some."""
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
@@ -75,7 +77,7 @@ def train_sft(
     settings: OptimizerSettings,
     context: int,
     training: Training,
-    report: Report = lambda done, total: None,
+    report: Report = lambda *told: None,
     unspelled: int = 0,
 ) -> dict[str, Any]:
     """Fine-tune `model` on (question, solution) pairs: the loss is on the solutions' tokens. Returns facts of the training.
@@ -105,7 +107,7 @@ def train_preference(
     context: int,
     cache: Path,
     training: Training,
-    report: Report = lambda done, total: None,
+    report: Report = lambda *told: None,
     trust_remote_code: bool = False,
     start: Path | None = None,
 ) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def with_reference(
     settings: PreferenceSettings,
     context: int,
     cache: Path,
-    report: Report = lambda done, total: None,
+    report: Report = lambda *told: None,
 ) -> tuple[Any, list[Item], Layout, dict[str, Any]]:
     """The reference; the trees that have pairs and fit, with its log-probs; the layout that it takes; and the facts: counts,
     what was dropped by reason, and a note where the layout is not the one to be expected.
@@ -180,7 +182,7 @@ def train(
     settings: OptimizerSettings,
     training: Training,
     data_facts: Mapping[str, Any],
-    report: Report = lambda done, total: None,
+    report: Report = lambda *told: None,
 ) -> dict[str, Any]:
     """Minimise `objective` over the items, continuing from a checkpoint where one is left, and save the model whole.
 
@@ -188,6 +190,7 @@ def train(
     """
     from accelerate.utils import DistributedType
 
+    from scdpo.training.interruption import Interruption
     from scdpo.training.optimizer import MuonWithAdamW
     from scdpo.training.plan import plan_steps
     from scdpo.training.trainer import ReportSteps, TreeTrainer
@@ -212,18 +215,20 @@ def train(
     )
     checkpoints = training.folder.with_name(training.folder.name + ".checkpoints")
     prepare_trackers(settings.report_to, training.log)
+    interruption = Interruption(processes.num_processes)
     trainer = TreeTrainer(
         model,
         steps,
         objective,
         training_arguments(settings, training, len(steps), checkpoints),
-        callbacks=[ReportSteps(report)],
+        callbacks=[ReportSteps(report, [sum(len(item.row) for part in step for item in part) for step in steps]), interruption],
         optimizer=MuonWithAdamW(model, settings) if settings.optimizer == "muon" else None,
         chunk=settings.logits_per_chunk,
     )
     with processes.main_process_first():
         checkpoint = last_whole_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with interruption:
+        trainer.train(resume_from_checkpoint=checkpoint)
     end_trackers(settings.report_to)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
@@ -231,7 +236,7 @@ def train(
     is_wrapped = trainer.accelerator.distributed_type != DistributedType.NO
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if is_wrapped else None
     if processes.is_main_process:
-        training.log.write_text("".join(json.dumps(entry) + "\n" for entry in (*history, facts)), encoding="utf-8")
+        write_whole(training.log, "".join(json.dumps(entry) + "\n" for entry in (*history, facts)))
         save_model(model, codec.tokenizer, training.folder, card(training, facts), state)
         shutil.rmtree(checkpoints, ignore_errors=True)
     processes.wait_for_everyone()

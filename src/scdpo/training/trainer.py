@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import textwrap
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -125,10 +126,16 @@ class TreeTrainer(Trainer):
 
 
 class ReportSteps(TrainerCallback):
-    """Calls `report(done, total)` after each optimizer step."""
+    """Calls `report(done, total, words)` after each optimizer step, with the loss that was logged last and the tokens a second
+    since the training began or went on. lengths: the tokens of each step's rows."""
 
-    def __init__(self, report: Callable[[int, int], None]) -> None:
-        self.report = report
+    def __init__(self, report: Callable[..., None], lengths: Sequence[int]) -> None:
+        self.report, self.lengths = report, lengths
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Mapping[str, Any]) -> None:
+        self.began, self.first = time.monotonic(), state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Mapping[str, Any]) -> None:
-        self.report(state.global_step, state.max_steps)
+        speed = sum(self.lengths[self.first : state.global_step]) / max(time.monotonic() - self.began, 1e-9)
+        loss = next((f"loss {entry['loss']:.3f}, " for entry in reversed(state.log_history) if "loss" in entry), "")
+        self.report(state.global_step, state.max_steps, f"{loss}{speed:,.0f} tokens/s")

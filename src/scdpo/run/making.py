@@ -1,0 +1,101 @@
+"""Carrying a stage out: what it works with, its time, what is kept beside its outputs, and blocks of problems.
+
+Knows stages as records, and none of them by name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+from scdpo.errors import RunError
+from scdpo.files import write_whole
+from scdpo.run.directory import Round, RunDirectory, named
+from scdpo.run.manifest import describe_machine
+from scdpo.run.stage import Output, Stage, lacking, owed
+from scdpo.run.yields import contents, in_words
+
+if TYPE_CHECKING:
+    from scdpo.run.pool import Workers
+    from scdpo.run.progress import Watcher
+    from scdpo.run.ray_pool import RayWorkers
+
+Key = TypeVar("Key")
+ALREADY_THERE = "already there"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What stages work with: the run, the workers for trainings, those for blocks of problems, and who watches; of several
+    launched processes, whether this is the one that writes; the layers of the sandbox, for the manifest."""
+
+    run: RunDirectory
+    workers: Workers
+    block_workers: Workers | RayWorkers
+    watcher: Watcher
+    is_main: bool = True
+    layers: Sequence[str] = ()
+
+
+def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
+    """One stage in one round, its time added to the manifest. Raises RunError where it needs what is not there."""
+    name = named(stage.name, current.number)
+    began, note, outputs = time.monotonic(), ALREADY_THERE, owed(stage, current)
+    try:
+        if missing := lacking(stage, current):
+            raise RunError(missing)
+        if outputs:
+            if tools.is_main:
+                keep_notes(outputs)
+            note = stage.make(tools, current, outputs)
+    finally:
+        tools.watcher.stop()
+        if tools.is_main:
+            seconds = tools.run.manifest().get("stage_seconds", {})
+            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
+            tools.run.update_manifest(stage_seconds=seconds, **(describe_machine(tools) if outputs else {}))
+    found = stage.found(current) if tools.is_main else ""
+    tools.watcher.end(name, time.monotonic() - began, "; ".join(filter(None, (note, found))))
+
+
+def keep_notes(outputs: Iterable[Output]) -> None:
+    """Write what the outputs are made from beside them, before they are begun."""
+    for output in outputs:
+        if output.anew:
+            continue
+        output.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output.note, output.made_from.to_text())
+
+
+def run_blocks(
+    tools: Tools,
+    stage: str,
+    unit: str,
+    files: Mapping[Key, Output],
+    function: Callable[..., list],
+    tasks: Callable[[Key, int], Iterable[tuple]],
+    called: Callable[[Key], str] = str,
+) -> None:
+    """The blocks that the files still owe, file by file, each committed whole and in order.
+
+    unit: what a file's lines are; tasks: those of a file from a block on; called: what a file's work is called.
+    """
+    found: Counter[str] = Counter()
+    began = time.monotonic()
+    records = {key: output.records for key, output in files.items() if output.records is not None}
+    first = {key: each.repair() for key, each in records.items()}
+    left = [(key, index) for key, each in records.items() for index in range(first[key], each.blocks)]
+    done = sum(min(first[key] * each.block, each.count) for key, each in records.items())
+    tools.watcher.begin(stage, unit, ((called(key), records[key].size(index)) for key, index in left), done)
+    work = chain.from_iterable(tasks(key, first[key]) for key in files)
+    blocks = tools.block_workers.map(function, work, tools.run.recipe.engine.threads, tools.watcher.update)
+    for (key, _), block in zip(left, blocks, strict=True):
+        records[key].append(block)
+        found.update(contents(block))
+        tokens = found["tokens"] / max(time.monotonic() - began, 1e-9)
+        counts = in_words({what: count for what, count in found.items() if what != "tokens"})
+        tools.watcher.say(", ".join(filter(None, (counts, f"{tokens:,.0f} tokens/s" if found["tokens"] else ""))))

@@ -1,0 +1,134 @@
+"""What one process holds of a run: the run itself, its codec, one model for sampling or scoring, and the sandbox.
+
+A task is a function of a worker; see stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scdpo.cores import side_by_side, usable_cores, usable_threads
+from scdpo.engines.interface import Engine
+from scdpo.problems.settings import each_source
+from scdpo.run.directory import Round, RunDirectory
+from scdpo.run.engine import open_engine
+from scdpo.run.prompts import codec_of
+from scdpo.sampling.continuation import SamplingRules
+from scdpo.sandbox.sandbox import Sandbox
+from scdpo.seeds import derive_seed
+from scdpo.solutions.codec import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """What solves problems: an engine over a model, the rules, how many rows are decoded at once, the sandbox for code."""
+
+    engine: Engine
+    rules: SamplingRules
+    rows: int
+    sandbox: Sandbox | None
+
+
+class Worker:
+    """One process's hold on a run. Closing it ends the sandbox."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._loaded = None
+        sandbox: Sandbox | None = self.__dict__.get("sandbox")  # which asking for would make
+        if sandbox is not None:
+            sandbox.stop()
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec of the run's models: they all share the tokenizer of the SFT model."""
+        from scdpo.training.model_files import load_tokenizer
+
+        recipe = self.run.recipe
+        return codec_of(recipe, load_tokenizer(self.run.round(1).model("sft"), recipe.model.trust_remote_code))
+
+    @cached_property
+    def questions(self) -> dict[str, str]:
+        """Those of the pair problems, by id."""
+        return {problem.id: problem.question for problem in self.run.pair_problems}
+
+    @cached_property
+    def sandbox(self) -> Sandbox | None:
+        """None for a run whose solutions have no code."""
+        recipe = self.run.recipe
+        if not recipe.code.format:
+            return None
+        jobs = recipe.sandbox.jobs or usable_cores() // side_by_side(recipe.engine.threads)  # workers share the cores
+        return Sandbox(recipe.sandbox.model_copy(update={"jobs": jobs}))
+
+    def solver(self, current: Round, folder: Path, max_new_tokens: int, top_p: float = 1.0) -> Solver:
+        """What solves a round's problems with the model in `folder`."""
+        recipe = current.run.recipe
+        use_threads(recipe.engine.threads)
+        return Solver(self.engine(folder), self.rules(current, max_new_tokens, top_p), recipe.engine.rows, self.sandbox)
+
+    def rules(self, current: Round, max_new_tokens: int, top_p: float = 1.0) -> SamplingRules:
+        recipe = current.run.recipe
+        return SamplingRules(
+            self.codec, current.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, top_p, recipe.code
+        )
+
+    def engine(self, folder: Path) -> Engine:
+        """The run's engine over one of its models."""
+        recipe = self.run.recipe
+        settings, remote = recipe.model, recipe.model.trust_remote_code
+        return self._alone(("engine", folder), lambda: open_engine(recipe.engine, folder, self.codec, settings.context, remote))
+
+    def scorer(self, folder: Path) -> Any:
+        """A model to compute log-probs with."""
+        use_threads(self.run.recipe.engine.threads)
+        return self._alone(("scorer", folder), lambda: self._load_scorer(folder))
+
+    def _load_scorer(self, folder: Path) -> Any:
+        import torch
+
+        from scdpo.training.model_files import load_model
+
+        model = load_model(folder, trust_remote_code=self.run.recipe.model.trust_remote_code)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _alone(self, key: Any, load: Callable[[], Any]) -> Any:
+        """What was loaded last, or another one in its place, after it is gone: two models may not fit."""
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None
+            self._loaded = key, load()
+        return self._loaded[1]
+
+    def give_way(self, threads: int) -> None:
+        """Give this process to a training: its threads, and the memory of the model that it sampled or scored with."""
+        self._loaded = None
+        use_threads(threads)
+
+    def training_of(self, current: Round, name: str) -> Any:
+        """Where a training's results go, with the facts of its card."""
+        from scdpo.training.train import Training
+
+        recipe = current.run.recipe
+        settings = {"sft": recipe.sft, "rft": recipe.rft}.get(name, recipe.training)
+        facts = {"method": name, "problems": ", ".join(each_source(recipe.problems.source)), "run seed": recipe.run.seed}
+        facts |= {} if current.is_first else {"round": current.number, "reference": recipe.run.reference}
+        facts |= settings.model_dump(mode="json")
+        title = f"scdpo {name}" if current.is_first else f"scdpo {name}, round {current.number}"
+        return Training(title, current.model(name), current.log(name), derive_seed(current.seed, "training", name), facts)
+
+
+def use_threads(count: int) -> None:
+    """Fix the processor threads of this process; 0 is all. Never more than there are processors for it."""
+    import torch
+
+    torch.set_num_threads(usable_threads(count))
