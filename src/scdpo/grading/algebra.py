@@ -17,11 +17,12 @@ EQUAL = Decimal(10) ** -60
 DIFFERENT = Decimal(10) ** -30
 LARGEST_EXPONENT = 300
 PI = Decimal("3.1415926535897932384626433832795028841971693993751058209749445923078164062862089986280348253421170679821480865")
+E = Decimal("2.7182818284590452353602874713526624977572470936999595749669676277240766303535475945713821785251664274274663919")
 POINTS = (Decimal("0.61803398874989484820"), Decimal("1.75487766624669276005"), Decimal("-3.30277563773199464656"))
 POSITIVE, NEGATIVE = (0, 1), 2
 TOKEN = re.compile(
     r"\s*(?:(?P<number>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+(?:\.\d{1,5})?(?!\d)|\.\d{1,5}(?!\d))|(?P<name>[a-zA-Z])"
-    r"|(?P<mark>\\(?:frac|sqrt|pi|cdot|times)(?![a-zA-Z])|[-+*/^(){}]))\s*"
+    r"|(?P<mark>\\(?:frac|sqrt|pi|cdot|times)(?![a-zA-Z])|[-+*/^(){}\[\]]))\s*"
 )
 WORD = re.compile(r"(?<!\\)[a-zA-Z]{4,}")
 FUNCTION = re.compile(r"(?<![a-zA-Z\\])[fgh]\s*(?:\(|\{)")
@@ -108,11 +109,25 @@ class _Expression(Reader[Decimal]):
         if token == "\\frac":
             return self.fraction()
         if token == "\\sqrt":
-            return self.enclosed("{", "}").sqrt()
+            return self.root()
         if token == "\\pi":
             return PI
+        if token == "e":
+            return E
         if token.isalpha() and token != "i":
             return POINTS[self.index] + ord(token) % 32 * Decimal("0.0831") + (Decimal("0.37") if token.isupper() else 0)
         if token[0].isdigit() or token[0] == ".":
             return Decimal(token)
         raise Unread
+
+    def root(self) -> Decimal:
+        degree = 2
+        if self.peek() == "[":
+            self.take()
+            name = self.take()
+            self.take("]")
+            if not name.isdigit() or not 2 <= int(name) <= 20:
+                raise Unread
+            degree = int(name)
+        inside = self.enclosed("{", "}")
+        return inside.sqrt() if degree == 2 else inside ** (1 / Decimal(degree))

@@ -15,33 +15,45 @@ SIGNS = {
     "–": "-",
     "—": "-",
     "×": r"\times ",
+    "✕": r"\times ",
     "·": r"\cdot ",
     "⋅": r"\cdot ",
+    "∙": r"\cdot ",
     "÷": "/",
     "⁄": "/",
+    "∕": "/",
     "∶": ":",
     "π": r"\pi ",
     "∞": r"\infty ",
     "≤": r"\le ",
+    "⩽": r"\le ",
     "≥": r"\ge ",
+    "⩾": r"\ge ",
     "≠": r"\ne ",
     "±": r"\pm ",
     "≈": r"\approx ",
     "∪": r"\cup ",
+    "∩": r"\cap ",
     "∈": r"\in ",
     "∅": r"\emptyset ",
     "θ": r"\theta ",
     "α": r"\alpha ",
     "β": r"\beta ",
     "φ": r"\phi ",
+    "ϕ": r"\phi ",
     "λ": r"\lambda ",
     "√": r"\sqrt",
+    "∛": r"\sqrt[3]",
     "°": r"^\circ ",
     "º": r"^\circ ",
     "、": ",",
     "。": ".",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
     "‘": "'",
     "’": "'",
+    "“": '"',
+    "”": '"',
     "′": "'",
     "ℝ": r"\mathbb{R}",
     "ℤ": r"\mathbb{Z}",
@@ -74,6 +86,8 @@ SYNONYMS = (
     (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
     (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
     (re.compile(r"\{\s*(\w+)\s*\\choose(?![a-zA-Z])\s*(\w+)\s*\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\\(?:lbrace)(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\(?:rbrace)(?![a-zA-Z])"), r"\\}"),
     (re.compile(r"\\(?:varnothing|empty)(?![a-zA-Z])"), r"\\emptyset "),
     (re.compile(r"\\colon(?![a-zA-Z])"), ":"),
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
@@ -91,7 +105,7 @@ SYNONYMS = (
     (re.compile(r"\\end\{[bvBV]?(?:small)?matrix\}"), r"\\end{pmatrix}"),
 )
 REMARK = re.compile(
-    r"\s*\\?\(?\\pmod\s*(?:\{[^{}]*\}|\w+)\)?$"
+    r"\s*\\?\(?\\pmod\s*(?:\{[^{}]*\}|\w+)\)?$|\s*\(\s*\\?(?:mod|bmod)(?![a-z])[^()]*\)$"
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
@@ -143,7 +157,7 @@ def _unwrap(text: str) -> str:
     text = text if dollars % 2 else without  # a single one is a currency
     while True:
         before = text
-        text = text.strip(" \t\n`\"")
+        text = text.strip(' \t\n`"')
         around = AROUND.fullmatch(text)
         if around and around.group(1).count("{") == around.group(1).count("}") and "}" not in around.group(1).partition("{")[0]:
             text = around.group(1)

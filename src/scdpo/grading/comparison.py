@@ -207,7 +207,7 @@ def _value_of(text: str, other: str) -> str:
         return text
     if "=" in text:
         sides = split_top(text, EQUALS)
-        named = ASSIGNMENT.fullmatch(text) or read_number(sides[0])
+        named = ASSIGNMENT.fullmatch(text) or WORDY_LEFT.match(text) or read_number(sides[0])
         return sides[-1] if named and "," not in text.replace(sides[-1], "") else text
     words = WORDY_LEFT.match(text)
     return text[words.end() :] if words else text
@@ -267,6 +267,8 @@ def _structures(prediction: str, gold: str, ask: Ask) -> Match | None:
     first, second = read_structure(prediction), read_structure(gold)
     if first and not second and BRACKETED.fullmatch(gold):
         second = read_structure(_apart(gold))
+    elif second and not first and BRACKETED.fullmatch(prediction):
+        first = read_structure(_apart(prediction))
     if first is None or second is None:
         return _single_against_list(prediction, gold, first, second, ask)
     return compare_structures(first, second, ask)
@@ -326,14 +328,14 @@ def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
         return Match(None, second.kind, "the same form in another letter")
     if first.rows != second.rows or len(first.parts) != len(second.parts):
         return Match(False, second.kind, "another number of parts")
-    if {first.kind, second.kind} <= {"list", "set", "union"}:
-        return _in_any_order(first.parts, second.parts, second.kind, ask)
-    return _all_parts(first.parts, second.parts, second.kind, ask)
+    match = _all_parts(first.parts, second.parts, second.kind, ask)
+    in_order = match.same or not {first.kind, second.kind} <= {"list", "set", "union"}
+    return match if in_order else _in_any_order(first.parts, second.parts, second.kind, ask)
 
 
 def _roots(named: Structure, other: Structure) -> Structure:
     """`x_1 = 2, x_2 = 3` beside a bare list or a set: the roots, whichever is called the first."""
-    indexed = named.letter.endswith("_") and other.kind != "tuple"
+    indexed = named.letter.endswith("_") and other.kind in ("list", "set")
     return Structure("list", named.parts) if indexed else named
 
 
@@ -342,13 +344,16 @@ def _in_any_order(first: Sequence[str], second: Sequence[str], rule: str, ask: A
     left, ask = list(second), ask if len(first) <= MOST_UNORDERED else _refuse
     undecided = False
     for part in first:
-        same = [_compare(part, other, ask).same for other in left]
-        if True in same:
-            left.pop(same.index(True))
-        elif None in same:
-            undecided = True
-        else:
+        verdicts = set()
+        for other in left:
+            same = _compare(part, other, ask).same
+            verdicts.add(same)
+            if same:
+                left.remove(other)
+                break
+        if verdicts <= {False}:
             return Match(False, rule, "another answer")
+        undecided |= True not in verdicts
     return Match(None, rule, "parts that cannot be compared") if undecided else Match(True, rule)
 
 

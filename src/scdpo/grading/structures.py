@@ -77,6 +77,8 @@ def as_interval(text: str) -> Structure | None:
     between = BETWEEN.fullmatch(text.strip())
     if between:
         left, first, letter, second, right = between.groups()
+        if first[0] != second[0] and {first, second} not in ({"<", "\\le"}, {">", "\\ge"}):
+            return None
         if first in (">", "\\ge"):
             left, first, second, right = right, MIRRORED[second], MIRRORED[first], left
         ends = ("[" if first == "\\le" else "(", "]" if second == "\\le" else ")")
@@ -149,7 +151,7 @@ def _enclosed(text: str) -> tuple[str, str, str] | None:
     """(opening, inside, closing) where one pair of brackets holds the whole text; an interval may mix them: `[1, 2)`."""
     text = text.strip()
     text = re.sub(r"^\\langle\s*(.*)\\rangle$", r"(\1)", text, flags=re.DOTALL)
-    if text[:1] not in PAIRS or text[-1] not in ")]}":
+    if text[:1] not in PAIRS or text[-1] not in ")]}" or (text[0] == "{") != (text[-1] == "}"):
         return None
     depth = 0
     for place, character in enumerate(text):

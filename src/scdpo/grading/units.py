@@ -117,6 +117,7 @@ CHANGING = frozenset((
     "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
     "mod", "modulo", "or", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
 ))  # fmt: skip
+RATE = re.compile(r"(?<=[\d)}])\s*/\s*([A-Za-z]{2,}|[\u3400-\u9fff]+)(?=$| )")
 CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的比]|[大小](?![\u3400-\u9fff])")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
 BETWEEN = r"(?:\s*/\s*|\s+|$)"
@@ -130,7 +131,7 @@ PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]+|[\u3400-\u9fff]+|\^\\circ)
 
 def read_quantity(text: str) -> Quantity | None:
     """A number with a unit, a currency, a percent sign or words behind it; None where the text is something else."""
-    text = LEADING.sub("", text)
+    text = RATE.sub(_rate, LEADING.sub("", text))
     plain = read_number(text)
     if plain is not None:
         return Quantity(plain)
@@ -159,6 +160,12 @@ def read_quantity(text: str) -> Quantity | None:
     if number is not None:
         return Quantity(number, unit, words=currency is not None)
     return _with_unit(text, unit) or _compound(text) or _in_prose(text)
+
+
+def _rate(found: re.Match[str]) -> str:
+    """`$12/hour` as `$12 per hour`; a quotient of letters stays one."""
+    name = found.group(1)
+    return f" per {name}" if len(name) > 3 or known_unit(name) or not name.isascii() else found.group()
 
 
 def _with_unit(text: str, unit: Unit | None) -> Quantity | None:
@@ -222,7 +229,7 @@ def _is_unit(name: str, stuck: bool) -> bool:
     if not words:  # only signs: `0x /`
         return False
     first = words[0]
-    if any(word.casefold() in NO_UNITS for word in words[1:]):
+    if any(word.casefold() in NO_UNITS or (first == "times" and len(word) < 2) for word in words[1:]):
         return False
     if SCALE.match(name):
         return True
