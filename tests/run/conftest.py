@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from itertools import product
 
 import pytest
 
 from scdpo.cli.main import main
 from scdpo.problems.stories import ITEMS, NAMES
+from scdpo.run import pool
 from scdpo.run.directory import RunDirectory
 from scdpo.run.making import keep_notes
 from scdpo.run.prepare import problems_from, problems_note
 from scdpo.run.stage import all_turns
 from scdpo.run.stages import STAGES
+from scdpo.settings import Settings
 
 SMALL = {
     "problems.sft": 300,
@@ -95,11 +98,61 @@ def small_options(easy_problems):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, small_options):
-    """A run with one worker, never interrupted. Tests do not change it."""
+def observed(tmp_path_factory, small_options):
+    """(a run with one worker, never interrupted; the recipe's fields that its tasks read, by the task's function and model).
+    Tests do not change the run."""
     folder = tmp_path_factory.mktemp("run") / "one"
-    assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
-    return folder
+    with reads_of_tasks() as reads:
+        assert main(["run", "--out", str(folder), "--workers", "1", *small_options]) == 0
+    return folder, reads
+
+
+@pytest.fixture(scope="session")
+def finished(observed):
+    """The run alone."""
+    return observed[0]
+
+
+@contextmanager
+def reads_of_tasks():
+    """Keeps which fields of the run's recipe the tasks of this process read: (function, model or None) -> for each field its
+    paths, several where sections share their settings."""
+    reads: dict[tuple[str, str | None], set[tuple[str, ...]]] = {}
+    at_work: list[tuple[set[tuple[str, ...]], dict[int, list[str]]]] = []
+    of_settings, of_task = Settings.__getattribute__, pool.run_task
+
+    def read(self, name):
+        value = of_settings(self, name)
+        if at_work and name in type(self).model_fields and id(self) in at_work[-1][1]:
+            at_work[-1][0].add(tuple(f"{section}.{name}" for section in at_work[-1][1][id(self)]))
+        return value
+
+    def run_task(worker, job, report):
+        function, task, _ = job
+        model = task[1] if function.__name__ == "train_arm" else None
+        fields = reads.setdefault((function.__name__, model), set())
+        sections: dict[int, list[str]] = {}
+        for key, section in paths_of(worker.run.recipe):
+            sections.setdefault(key, []).append(section)
+        at_work.append((fields, sections))
+        try:
+            return of_task(worker, job, report)
+        finally:
+            at_work.pop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settings, "__getattribute__", read, raising=False)
+        patch.setattr(pool, "run_task", run_task)
+        yield reads
+
+
+def paths_of(settings, before=""):
+    """(id, "section.section") of every section of a recipe, however deep."""
+    for name in type(settings).model_fields:
+        value = settings.__dict__[name]
+        if isinstance(value, Settings):
+            yield id(value), f"{before}{name}"
+            yield from paths_of(value, f"{before}{name}.")
 
 
 def computed(name: str, a: int, b: int) -> str:

@@ -42,16 +42,16 @@ def lm_eval_task(options: LmEvalTask, console: Console) -> None:
         raise RunError(f'--name "{options.name}" is no name of a task; take letters, digits and _')
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; name a new folder with --out")
-    worker, tokens = Worker(run), recipe.evaluation.max_new_tokens
+    worker = Worker(run)
     codec = worker.codec
-    lines = list(task_lines(run.evaluation_problems, worker.rules(run.round(1), tokens)))
+    lines = list(task_lines(run.evaluation_problems, worker.rules(run.round(1), recipe.evaluation)))
     ends = [codec.tokenizer.convert_ids_to_tokens(id) for id in sorted(codec.end_ids)]
     with users_file():
         out.mkdir(parents=True, exist_ok=True)
     codec.tokenizer.save_pretrained(out / TOKENIZER)
     write_whole(out / PROBLEMS, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     write_whole(out / CODE, TASK_CODE)
-    write_whole(out / f"{options.name}.yaml", task_yaml(options.name, ends, tokens))
+    write_whole(out / f"{options.name}.yaml", task_yaml(options.name, ends, recipe.evaluation.max_new_tokens))
     arguments = f"pretrained={run.path / 'models' / 'scdpo'},dtype=float32"
     command = ["lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", options.name, "--include_path", str(out)]
     console.print(

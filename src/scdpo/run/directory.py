@@ -21,6 +21,7 @@ from scdpo.files import write_whole
 from scdpo.problems.jsonl import ProblemFile
 from scdpo.problems.source import Split
 from scdpo.run.fingerprint import content_digest
+from scdpo.run.prompts import prompt_of
 from scdpo.run.recipe import Recipe, flat_fields, load_recipe
 from scdpo.run.records import BlockRecords
 from scdpo.sampling.arms import ARMS, Arm
@@ -63,8 +64,8 @@ class RunDirectory:
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """The recipe's fields, "section.field" -> value."""
-        return flat_fields(self.recipe)
+        """The recipe's fields, "section.field" -> value; the prompt's template is the one that is used."""
+        return flat_fields(self.recipe) | {"prompt.template": prompt_of(self.recipe)}
 
     @property
     def place(self) -> Path:

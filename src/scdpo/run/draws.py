@@ -55,7 +55,7 @@ def solved(
 ) -> list[dict[str, Any]]:
     """The task: the solutions of one block of a draw."""
     current = worker.run.round(number)
-    solver = worker.solver(current, current.model(draw.model), current.run.recipe.evaluation.max_new_tokens)
+    solver = worker.solver(current, current.model(draw.model), current.run.recipe.evaluation)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     solutions = answer_block(
         problems, solver.engine, solver.rules, solver.rows, hear, solver.sandbox, draw.temperature, draw.number

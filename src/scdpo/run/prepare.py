@@ -224,14 +224,16 @@ def remove(output: Output) -> None:
 
 
 def take_over(run: RunDirectory, source: RunDirectory, stages: Sequence[Stage] = STAGES) -> list[str]:
-    """Hard links to whatever of the source would be made the same here and is whole there; returns what, by path."""
+    """Whatever of the source would be made the same here: hard links to what is whole there, copies of records that still
+    grow; returns what, by path."""
     taken = []
     for turn in all_turns(run, stages):
         for output in turn[0].outputs(turn[1]):
             if not output.anew and not output.is_begun and (theirs := same_there(output, run, source)):
+                take = link if theirs.is_complete else copy
                 for place in (theirs.note, *theirs.beside, theirs.path):  # the output last: it says that all is there
                     if place.exists():
-                        link(place, run.path / place.relative_to(source.path))
+                        take(place, run.path / place.relative_to(source.path))
                 taken.append(str(output.path.relative_to(run.path)))
     if source.reference_cache.is_dir() and not run.reference_cache.exists():
         shutil.copytree(source.reference_cache, run.reference_cache)  # no links: both runs go on writing theirs
@@ -241,7 +243,7 @@ def take_over(run: RunDirectory, source: RunDirectory, stages: Sequence[Stage] =
 
 
 def same_there(output: Output, run: RunDirectory, source: RunDirectory) -> Output | None:
-    """The output of another run, where it is whole and made from the same."""
+    """The output of another run, where it is made from the same and there is something of it that is whole."""
     path = source.path / output.path.relative_to(run.path)
     records = output.records and output.records.at(path)
     theirs = replace(
@@ -251,7 +253,8 @@ def same_there(output: Output, run: RunDirectory, source: RunDirectory) -> Outpu
         beside=[source.path / place.relative_to(run.path) for place in output.beside],
     )
     kept = MadeFrom.read(theirs.note)
-    return theirs if kept is not None and kept.digest == output.digest and theirs.is_complete else None
+    is_there = theirs.is_complete or (records is not None and records.whole() > 0)
+    return theirs if kept is not None and kept.digest == output.digest and is_there else None
 
 
 def link(place: Path, target: Path) -> None:
@@ -262,6 +265,13 @@ def link(place: Path, target: Path) -> None:
             shutil.copytree(place, partial, copy_function=link_file)
         else:
             link_file(place, partial)
+
+
+def copy(place: Path, target: Path) -> None:
+    """A file that both runs go on writing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole(target) as partial:
+        shutil.copyfile(place, partial)
 
 
 def link_file(place: str | Path, target: str | Path) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 from scdpo.cores import side_by_side, usable_cores, usable_threads
 from scdpo.engines.interface import Engine
+from scdpo.evaluation.settings import EvaluationSettings
 from scdpo.problems.settings import each_source
 from scdpo.run.directory import Round, RunDirectory
 from scdpo.run.engine import open_engine
 from scdpo.run.prompts import codec_of
 from scdpo.sampling.continuation import SamplingRules
+from scdpo.sampling.settings import SamplingSettings
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.seeds import derive_seed
 from scdpo.solutions.codec import Codec
@@ -71,16 +73,18 @@ class Worker:
         jobs = recipe.sandbox.jobs or usable_cores() // side_by_side(recipe.engine.threads)  # workers share the cores
         return Sandbox(recipe.sandbox.model_copy(update={"jobs": jobs}))
 
-    def solver(self, current: Round, folder: Path, max_new_tokens: int, top_p: float = 1.0) -> Solver:
+    def solver(self, current: Round, folder: Path, settings: SamplingSettings | EvaluationSettings) -> Solver:
         """What solves a round's problems with the model in `folder`."""
         recipe = current.run.recipe
         use_threads(recipe.engine.threads)
-        return Solver(self.engine(folder), self.rules(current, max_new_tokens, top_p), recipe.engine.rows, self.sandbox)
+        return Solver(self.engine(folder), self.rules(current, settings), recipe.engine.rows, self.sandbox)
 
-    def rules(self, current: Round, max_new_tokens: int, top_p: float = 1.0) -> SamplingRules:
+    def rules(self, current: Round, settings: SamplingSettings | EvaluationSettings) -> SamplingRules:
+        """Answers are drawn from the whole distribution, and none of them is chosen."""
         recipe = current.run.recipe
+        banned, top_p = (settings.banned, settings.top_p) if isinstance(settings, SamplingSettings) else ((), 1.0)
         return SamplingRules(
-            self.codec, current.seed, max_new_tokens, recipe.model.context, recipe.sampling.banned, top_p, recipe.code
+            self.codec, current.seed, settings.max_new_tokens, recipe.model.context, banned, top_p, recipe.code
         )
 
     def engine(self, folder: Path) -> Engine:

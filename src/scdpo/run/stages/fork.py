@@ -69,7 +69,7 @@ def forked(
 
     current = worker.run.round(number)
     sampling = current.run.recipe.sampling
-    solver = worker.solver(current, current.start, sampling.max_new_tokens, sampling.top_p)
+    solver = worker.solver(current, current.start, sampling)
     drawn = [ProblemSamples.from_json(record) for record in samples]
     hear = lambda done: report(done, len(problems))  # noqa: E731
     records = fork_block(

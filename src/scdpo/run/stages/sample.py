@@ -93,7 +93,7 @@ def sampled(
 
     current = worker.run.round(number)
     settings = current.run.recipe.sampling
-    solver = worker.solver(current, current.start, settings.max_new_tokens, settings.top_p)
+    solver = worker.solver(current, current.start, settings)
     hear = lambda done: report(done, len(problems))  # noqa: E731
     records = sample_block(problems, solver.engine, solver.rules, settings, solver.rows, hear, solver.sandbox)
     return [record.to_json() for record in records]

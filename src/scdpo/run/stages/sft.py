@@ -27,14 +27,12 @@ def given_file(run: RunDirectory, file: Path) -> Output:
 def sft_model(current: Round) -> Output:
     """The model of the run that its first round starts from."""
     from scdpo.run.fingerprint import fields_of
-    from scdpo.run.prompts import prompt_of
 
     run = current.run.round(1).run
     first, problems = run.round(1), given_file(run, run.problem_file("sft"))
     fields = fields_of(run.fields, ("model", "prompt.special_tokens", "code.format", "run.seed"))
     if len(run.problems("sft")):
-        read = fields_of(run.fields, ("sft", "prompt", "steps", "code"))
-        fields |= read | {"prompt.template": prompt_of(run.recipe)}
+        fields |= fields_of(run.fields, ("sft", "prompt", "steps", "code"))
     if "model_files" in run.manifest():
         fields["the files of model.path"] = run.manifest()["model_files"]
     model = first.model("sft")
