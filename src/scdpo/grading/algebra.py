@@ -80,10 +80,10 @@ class _Expression(Reader[Decimal]):
             token = self.peek()
             if token in ("*", "\\cdot", "\\times"):
                 self.take()
-                value, divided = value * self.signed_power(), False
+                value, divided = value * self.power(), False
             elif token == "/":
                 self.take()
-                value, divided = value / self.signed_power(), True
+                value, divided = value / self.power(), True
             elif FACTOR_STARTS.match(token):
                 mixed = token == "\\frac" and self.tokens[self.place - 1].isdigit()
                 if divided or mixed:  # 1/2x and 2\frac{1}{3} are read in two ways
@@ -92,19 +92,13 @@ class _Expression(Reader[Decimal]):
             else:
                 return value
 
-    def signed_power(self) -> Decimal:
-        if self.peek() == "-":
-            self.take()
-            return -self.power()
-        return self.power()
-
     def power(self) -> Decimal:
         base = self.atom()
         if self.peek() != "^":
             return base
         self.take()
         exponent = -self.atom() if self.peek() == "-" and self.take() else self.atom()
-        if self.peek() == "^" or abs(exponent) > LARGEST_EXPONENT:
+        if abs(exponent) > LARGEST_EXPONENT:
             raise Unread
         return base**exponent
 

@@ -109,8 +109,6 @@ REMARK = re.compile(
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
-BULLET = re.compile(r"^(?:[*•]\s+)+")
-THEREFORE = re.compile(r"^\s*(?:\\(?:therefore|implies|Rightarrow|Longrightarrow|rightarrow|to)(?![a-zA-Z])|[∴⇒→]|[=-]>)\s*")
 CHINESE_REMARK = re.compile(r"(?<=[\d%})])\s*\(\s*([\u3400-\u9fff]+)\s*\)$")
 MAYBE_FACTORIAL = re.compile(r"(?:[\d)}\]]|(?<![^\W\d_])[A-Za-z])!$")
 CLOSING_MARKS = " \t\n.,;:!?"
@@ -118,7 +116,7 @@ CLOSING_MARKS = " \t\n.,;:!?"
 
 def clean(answer: str) -> str:
     """An answer in one plain form; two answers that differ only in writing come out equal (up to white space)."""
-    text = BULLET.sub("", answer.strip())
+    text = answer.strip()
     if text.isascii() and text.isdigit():
         return text
     text = _plain_signs(text)
@@ -130,7 +128,7 @@ def clean(answer: str) -> str:
     text = text.replace(r"\%", "%").replace(r"\$", "$ ").replace(r"\#", "#").replace(r"\&", " and ").replace(r"\_", "_")
     for pattern, replacement in SYNONYMS:
         text = pattern.sub(replacement, text)
-    text = SPACING.sub(" ", THEREFORE.sub("", text))
+    text = SPACING.sub(" ", text)
     text = FUNCTIONS.sub(_function, text)
     text = CHINESE_REMARK.sub(r" \1", text)
     text = FRACTION.sub(_braced_fraction, text)
@@ -147,44 +145,24 @@ def _plain_signs(text: str) -> str:
     text = re.sub("([⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+)", lambda found: "^{" + found.group().translate(SUPERSCRIPTS) + "}", text)
     text = re.sub("([₀₁₂₃₄₅₆₇₈₉]+)", lambda found: "_{" + found.group().translate(SUBSCRIPTS) + "}", text)
     text = UNICODE_ROOT.sub(r"\\sqrt{\1}", text)
-    for sign in ("º", "°", "′", "⁄"):
-        text = text.replace(sign, SIGNS.get(sign, sign))
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text.replace("º", "°"))
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return "".join(SIGNS.get(character, character) for character in text)
 
 
 def _unwrap(text: str) -> str:
     """The answer without the signs around it: mathematics delimiters, boxes, bold, code, quotes."""
+    text = BOLD.sub(r"\1", re.sub(r"(?<!\\)\\[()\[\]]", " ", text))
+    without, dollars = re.subn(r"(?<!\\)\$", " ", text)
+    text = text if dollars % 2 else without  # a single one is a currency
     while True:
         before = text
-        text = text.strip().strip("`").strip()
-        for opener, closer in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ('"', '"')):
-            inside = text[len(opener) : len(text) - len(closer)]
-            wrapped = len(text) > len(opener) + len(closer) and text.startswith(opener) and text.endswith(closer)
-            if wrapped and opener not in inside and not inside.endswith("\\"):
-                text = inside
+        text = text.strip(' \t\n`"')
         around = AROUND.fullmatch(text)
         if around and around.group(1).count("{") == around.group(1).count("}") and "}" not in around.group(1).partition("{")[0]:
             text = around.group(1)
-        if text.endswith((".", "。")) and not text.endswith("..."):
-            text = text[:-1]
         if text == before:
-            break
-    text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
-    if "**" in text:
-        text = BOLD.sub(r"\1", text).replace("$$", " ")
-    return _drop_dollars(text)
-
-
-def _drop_dollars(text: str) -> str:
-    """Without the dollars that delimit mathematics; those before a number are a currency and stay."""
-    places = [match.start() for match in re.finditer(r"(?<!\\)\$", text)]
-    if len(places) < 2 or len(places) % 2:
-        return text
-    for place in reversed(places):
-        text = text[:place] + " " + text[place + 1 :]
-    return text
+            return text
 
 
 def _text_content(found: re.Match[str]) -> str:
@@ -208,10 +186,9 @@ def _braced_root(found: re.Match[str]) -> str:
 
 
 def _trim(text: str) -> str:
-    """Without closing punctuation; the point of `p.m.` and the sign of a factorial stay."""
+    """Without closing punctuation; the sign of a factorial stays."""
     if text.endswith("..."):
         return text
-    while text and text[-1] in CLOSING_MARKS and not re.search(r"(?i)[ap]\.\s?m\.$", text) and not MAYBE_FACTORIAL.search(text):
+    while text and text[-1] in CLOSING_MARKS and not MAYBE_FACTORIAL.search(text):
         text = text[:-1].rstrip()
-    text = text if text.startswith("=<") else text.lstrip(" \t\n:,;=")
-    return REMARK.sub("", text).rstrip()
+    return REMARK.sub("", text.lstrip(" \t\n:,;=")).rstrip()

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import permutations
 
 from scdpo.grading.algebra import differ_for_negatives, equal_by_value, value_at
 from scdpo.grading.bases import read_numeral
@@ -77,9 +76,7 @@ CONDITION = re.compile(r"\s*(?:,\s*(?:for|where|with|if)?|\(|\b(?:for|where|with
 BUILDER = re.compile(r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\{R\})?\s*(?:\\mid(?![a-zA-Z])|[|:])(.+?)\\?\}")
 CHOOSE = re.compile(r"C\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 STOP_WORDS = frozenset(["the", "a", "an", "on", "in", "at", "is", "it", "its", "of", "are", "to", "be"])
-# `15 i` is one product; Math-Verify would take the letter for a unit.
 PROSE_WORD = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{4,}")
-APART = re.compile(r"(?<=\d) +(?=[a-z](?![a-zA-Z]))")
 # `1/2 x` is half of x, and so is `1/2x` to most who write it; not to all.
 PART_OF = re.compile(r"(?<![\w./^)}])(\d+)/(\d+)\s*(?=[a-zA-Z(]|\\(?:pi|sqrt)(?![a-zA-Z]))")
 TIGHT = re.compile(r"(?<![\w./^)}])(\d+)/(\d+(?:[a-zA-Z](?:\^\d)?|\([^()]*\)|\\pi(?![a-zA-Z])|\\sqrt\{[^{}]*\}))")
@@ -331,22 +328,9 @@ def compare_structures(first: Structure, second: Structure, ask: Ask) -> Match:
         return Match(None, second.kind, "the same form in another letter")
     if first.rows != second.rows or len(first.parts) != len(second.parts):
         return Match(False, second.kind, "another number of parts")
-    unordered = first.kind in ("list", "set", "union") and second.kind in ("list", "set", "union")
-    rule = second.kind
-    match = _all_parts(first.parts, second.parts, rule, ask)
-    if match.same or not unordered:
-        return match
-    if len(first.parts) > MOST_UNORDERED:
-        return match if match.same is None else _unordered_by_text(first.parts, second.parts, rule, ask)
-    undecided = None
-    table = {(p, g): _compare(p, g, ask) for p in first.parts for g in second.parts}
-    for order in permutations(second.parts):
-        pairs = [table[p, g].same for p, g in zip(first.parts, order, strict=True)]
-        if all(pairs):
-            return Match(True, rule)
-        if False not in pairs:
-            undecided = Match(None, rule, "parts that cannot be compared")
-    return undecided or Match(False, rule, "another answer")
+    match = _all_parts(first.parts, second.parts, second.kind, ask)
+    in_order = match.same or not {first.kind, second.kind} <= {"list", "set", "union"}
+    return match if in_order else _in_any_order(first.parts, second.parts, second.kind, ask)
 
 
 def _roots(named: Structure, other: Structure) -> Structure:
@@ -355,15 +339,22 @@ def _roots(named: Structure, other: Structure) -> Structure:
     return Structure("list", named.parts) if indexed else named
 
 
-def _unordered_by_text(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:
-    """Long lists: each part takes the first equal one that is left."""
-    left = list(second)
+def _in_any_order(first: Sequence[str], second: Sequence[str], rule: str, ask: Ask) -> Match:
+    """Each part takes the first equal one that is left. Only the parts of a short list are worth symbolic mathematics."""
+    left, ask = list(second), ask if len(first) <= MOST_UNORDERED else _refuse
+    undecided = False
     for part in first:
-        equal = next((other for other in left if _compare(part, other, _refuse).same), None)
-        if equal is None:
-            return Match(None, rule, "a long list whose parts were not all found")
-        left.remove(equal)
-    return Match(True, rule)
+        verdicts = set()
+        for other in left:
+            same = _compare(part, other, ask).same
+            verdicts.add(same)
+            if same:
+                left.remove(other)
+                break
+        if verdicts <= {False}:
+            return Match(False, rule, "another answer")
+        undecided |= True not in verdicts
+    return Match(None, rule, "parts that cannot be compared") if undecided else Match(True, rule)
 
 
 def _refuse(prediction: str, gold: str) -> Match:
@@ -466,6 +457,6 @@ def _mathematics(prediction: str, gold: str, ask: Ask) -> Match:
         return Match(None, "value", "equal for positive letters only")
     if equal is not None:
         return _decided(equal, "value", "")
-    match = ask(APART.sub("", prediction), APART.sub("", gold))
+    match = ask(prediction, gold)
     prose = match.same is False and any(PROSE_WORD.search(text) for text in (prediction, gold))
     return Match(None, match.rule, "words in the mathematics") if prose else match

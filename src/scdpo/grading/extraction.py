@@ -63,8 +63,7 @@ def extract(text: str, whole: bool) -> Extracted | None:
     text = text[: turn_end.start()] if turn_end else text
     boxed = last_boxes(text)
     if boxed is not None:
-        inside = _stated(boxed.replace("\\text{", "{").replace("{", "").replace("}", "")) if "nswer" in boxed else None
-        return Extracted(inside.text if inside else boxed, "box")
+        return Extracted(boxed, "box")
     stated = _hashes(text) or _stated(text)
     if stated is not None and (stated.text or not whole):
         return stated
@@ -121,8 +120,6 @@ def _first_statement(tail: str) -> str:
         close = tail.find(CLOSERS[opener], opening.end())
         start = close + len(CLOSERS[opener]) if close >= 0 else 0
     line = tail.find("\n", start)
-    if 0 <= line < LONGEST_WHOLE and tail[:line].count("{") > tail[:line].count("}"):
-        line = tail.find("\n", line + 1)
     statement = tail if line < 0 else tail[:line]
     for boundary in (SENTENCE_END, BECAUSE):
         match = boundary.search(statement, start)

@@ -42,7 +42,7 @@ class Structure:
 
 def read_structure(text: str) -> Structure | None:
     """The parts of an answer that has parts, or None."""
-    text = text.replace("\\{", "{").replace("\\}", "}") if re.match(r"\s*\\\{", text) and text.endswith("\\}") else text
+    text = text.replace("\\{", "{").replace("\\}", "}")
     matrix = MATRIX.fullmatch(text.strip())
     if matrix:
         return _matrix(matrix.group(1))
@@ -63,15 +63,12 @@ def read_structure(text: str) -> Structure | None:
     interval = as_interval(text)
     if interval:
         return interval
-    cases = [_named(split_top(case, AND)) if "=" in case else None for case in split_top(text, OR)]
+    cases = [_named(split_top(case, AND)) for case in split_top(text, OR)]
     if len(cases) > 1 and all(case and case.kind == "tuple" for case in cases):
         return Structure("list", tuple(f"({', '.join(case.parts)})" for case in cases if case))
     parts = split_top(text, AND)
     if len(parts) < 2 or not all(parts):
         return None
-    pieces = [as_interval(part) for part in parts]
-    if re.search(r"\bor\b|或", text) and all(pieces):
-        return Structure("union", tuple(f"{p.opening}{p.parts[0]}, {p.parts[1]}{p.closing}" for p in pieces if p))
     return _named(parts) or Structure("list", tuple(_expanded(parts)))
 
 
@@ -125,7 +122,6 @@ def _plus_minus(text: str) -> Structure | None:
     """`a \\pm b` as the list of its two values."""
     if len(PLUS_MINUS.findall(text)) > 1:
         return None
-    text = text.partition("=")[2] if re.match(r"\s*[a-z]\s*=", text) else text
     return Structure("list", (PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()))
 
 
@@ -155,9 +151,7 @@ def _enclosed(text: str) -> tuple[str, str, str] | None:
     """(opening, inside, closing) where one pair of brackets holds the whole text; an interval may mix them: `[1, 2)`."""
     text = text.strip()
     text = re.sub(r"^\\langle\s*(.*)\\rangle$", r"(\1)", text, flags=re.DOTALL)
-    if len(text) < 2 or text[0] not in PAIRS or text[-1] not in ")]}":
-        return None
-    if (text[0] == "{") != (text[-1] == "}"):
+    if text[:1] not in PAIRS or text[-1] not in ")]}" or (text[0] == "{") != (text[-1] == "}"):
         return None
     depth = 0
     for place, character in enumerate(text):
@@ -176,7 +170,7 @@ def split_top(text: str, separator: re.Pattern[str]) -> list[str]:
         depth += character in "([{"
     parts, start = [], 0
     for match in separator.finditer(text):
-        if match.start() >= len(depths) or depths[match.start()] != 0 or match.end() == match.start():
+        if depths[match.start()] != 0:
             continue
         if match.group() == "," and re.search(r"\d$", text[: match.start()]) and _is_group(text, match.end()):
             continue

@@ -117,8 +117,6 @@ CHANGING = frozenset((
     "times", "half", "twice", "double", "squared", "cubed", "over", "minus", "plus", "divided", "multiplied", "base",
     "mod", "modulo", "or", "if", "nor", "per", "x", "y", "z", "root", "power", "remainder", "factorial",
 ))  # fmt: skip
-CHINESE_WORDS = re.compile(r"([零一二两三四五六七八九十百千万亿]+)[\u3400-\u9fff]{1,4}")
-MEASURES = "个只本人岁天次棵块支张条件位名辆台朵头匹把双对组页节盒瓶袋箱杯碗片枝颗粒座间层栋排"
 RATE = re.compile(r"(?<=[\d)}])\s*/\s*([A-Za-z]{2,}|[\u3400-\u9fff]+)(?=$| )")
 CHINESE_CHANGING = re.compile("[不非少多倍于至或和与的比]|[大小](?![\u3400-\u9fff])")
 POWER = r"(?:\s*\^\s*(?:\{\s*[23]\s*\}|[23]))?"
@@ -200,13 +198,7 @@ def _in_prose(text: str) -> Quantity | None:
 
 
 def _in_words(text: str) -> Quantity | None:
-    """`seven days`, `三十元`: a number in words, and words behind it. A known unit decides what is number (一千克, 三万元)."""
-    chinese = CHINESE_WORDS.fullmatch(text)
-    if chinese:
-        numeral = chinese.group(1)
-        place = next((place for place in range(1, len(numeral) + 1) if known_unit(text[place:])), len(numeral))
-        value, unit = read_words(text[:place]), known_unit(text[place:])
-        return Quantity(Number(value), unit, words=True) if value is not None and (unit or text[place] in MEASURES) else None
+    """`seven days`: a number in English words, and words behind it."""
     words = text.split()
     for count in range(min(4, len(words) - 1), 0, -1):
         value = read_words(" ".join(words[:count]))
@@ -244,14 +236,8 @@ def _is_unit(name: str, stuck: bool) -> bool:
     if first.casefold() in NO_UNITS:
         return False
     if stuck and first.isascii() and first[0].isalpha():
-        return first in STUCK or first.casefold().rstrip(".") in STUCK or "." in first[:-1]
-    return (
-        known_unit(name) is not None
-        or known_unit(first) is not None
-        or len(first) > 2
-        or not first.isascii()
-        or not first.isalpha()
-    )
+        return first.casefold().rstrip(".") in STUCK
+    return known_unit(first) is not None or len(first) > 2 or not first.isascii() or not first.isalpha()
 
 
 def known_unit(name: str) -> Unit | None:
@@ -303,14 +289,9 @@ def same_quantity(prediction: Quantity, gold: Quantity) -> tuple[bool | None, st
         return (None if same and prediction.percent and abs(other.number.value) < 1 else same), "percent"
     same = same_number(prediction.number, gold.number)
     first, second = prediction.unit, gold.unit
-    if first == second or (first is None and second is None):
+    if first == second:
         return same, "unit" if prediction.words or gold.words else "percent" if gold.percent else "number"
     if first is not None and second is not None:
-        if (
-            first.dimension.replace(ANY, "length") == second.dimension.replace(ANY, "length")
-            and first.dimension != second.dimension
-        ):
-            return same, "unit"  # "units" are any unit of length, "square units" any of area
         if first.dimension != second.dimension:
             return (None if same is not False else False), "unit"
         return _same_measure(prediction.number, first, gold.number, second), "unit"
