@@ -260,6 +260,8 @@ def test_policies(prediction, gold, outcome):
         (r"1,2,3,4,5,6,7,\sin x", r"1,2,3,4,5,6,7,\sin(x)", "correct"),
         ("8,7,6,5,4,3,2,1", "1,2,3,4,5,6,7,8", "correct"),
         ("8,7,6,5,4,3,2,2", "1,2,3,4,5,6,7,8", "wrong"),
+        ("• 5", "5", "correct"),
+        (r"\therefore x = 5", "5", "correct"),
     ],
 )
 def test_rules_that_no_output_needed_yet(prediction, gold, outcome):

@@ -109,6 +109,8 @@ REMARK = re.compile(
     r"|(?<=\S)\s+\(\s*[A-Za-z][A-Za-z ,'-]+\)$|(?<=\S)\s+\[/?[A-Za-z][A-Za-z _]{2,}\]$|<\|?/?[a-z][\w ]{0,19}\|?>$"
     r"|(?<=\S)\s*(?:\\(?:square|blacksquare|qed|Box)(?![a-zA-Z])|[□■∎])$"
 )
+LEAD = re.compile(r"^(?:(?:[*•](?=\s)|\\(?:therefore|implies|Rightarrow|rightarrow)(?![a-zA-Z])|[∴⇒→]|[=-]>)\s*)+")
+"""What stands before a conclusion: a bullet, an arrow."""
 CHINESE_REMARK = re.compile(r"(?<=[\d%})])\s*\(\s*([\u3400-\u9fff]+)\s*\)$")
 MAYBE_FACTORIAL = re.compile(r"(?:[\d)}\]]|(?<![^\W\d_])[A-Za-z])!$")
 CLOSING_MARKS = " \t\n.,;:!?"
@@ -116,7 +118,7 @@ CLOSING_MARKS = " \t\n.,;:!?"
 
 def clean(answer: str) -> str:
     """An answer in one plain form; two answers that differ only in writing come out equal (up to white space)."""
-    text = answer.strip()
+    text = LEAD.sub("", answer.strip())
     if text.isascii() and text.isdigit():
         return text
     text = _plain_signs(text)
