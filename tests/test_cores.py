@@ -13,7 +13,6 @@ import torch
 
 from scdpo.cores import share_cores, side_by_side, usable_cores, usable_threads
 from scdpo.run.directory import RunDirectory
-from scdpo.run.making import Tools
 from scdpo.run.pool import Workers
 from scdpo.run.recipe import build_recipe
 from scdpo.run.worker import Worker, use_threads
@@ -111,7 +110,7 @@ def test_one_processor_is_one_of_everything(cores, tmp_path, monkeypatch):
     assert Worker(run).sandbox.settings.jobs == 1
     from scdpo.run.manifest import describe_machine
 
-    assert describe_machine(Tools(run, workers, workers, None))["machine"]["cores"] == 1
+    assert describe_machine(run, 1, ())["machine"]["cores"] == 1
 
 
 def test_no_file_asks_the_machine():

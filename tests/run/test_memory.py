@@ -10,13 +10,14 @@ import pytest
 from scdpo.problems.jsonl import problem_lines
 from scdpo.problems.problem import Problem
 from scdpo.run.directory import RunDirectory
-from scdpo.run.making import Tools, keep_notes
+from scdpo.run.making import keep_notes
 from scdpo.run.pool import Workers
 from scdpo.run.recipe import build_recipe
 from scdpo.run.stages.evaluate import EVALUATE
 from scdpo.run.stages.fork import FORK
 from scdpo.run.stages.sample import SAMPLE
 from scdpo.run.stages.train import add_reference, train_arm
+from scdpo.run.tools import Tools
 from scdpo.run.worker import Worker
 from scdpo.sampling.arms import ARMS
 from tests.run.conftest import Unwatched

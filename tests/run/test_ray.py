@@ -12,12 +12,12 @@ import pytest
 from scdpo.cli.main import main
 from scdpo.errors import ModelError, RunError
 from scdpo.run.directory import RunDirectory
-from scdpo.run.making import Tools
 from scdpo.run.pool import Workers
 from scdpo.run.ray_pool import Member, RayCrew, RayWorkers
 from scdpo.run.ray_settings import RaySettings
 from scdpo.run.recipe import Recipe
 from scdpo.run.stages.sample import SAMPLE, sampled
+from scdpo.run.tools import Tools
 from tests.run.conftest import Unwatched
 from tests.run.test_run import records, same_results
 

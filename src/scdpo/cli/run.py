@@ -148,11 +148,12 @@ def carry_out_turns(
     """The stages, in order, with what they need and with their progress."""
     from scdpo.run.directory import named
     from scdpo.run.isolation import sandbox_layers
-    from scdpo.run.making import Tools, run_stage
+    from scdpo.run.making import run_stage
     from scdpo.run.pool import Workers
     from scdpo.run.precisions import precision_lines
     from scdpo.run.progress import ProgressDisplay
     from scdpo.run.ray_pool import RayWorkers
+    from scdpo.run.tools import Tools
 
     for line in precision_lines(run.recipe, run.manifest(), {stage.name for stage, _ in turns}) if rank == 0 else ():
         console.print(line, markup=False)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from scdpo.run.directory import Draw, Round, named
 from scdpo.run.fingerprint import fields_of
-from scdpo.run.making import Tools, run_blocks
+from scdpo.run.making import run_blocks
 from scdpo.run.records import in_blocks
 from scdpo.run.stage import Output
 from scdpo.run.stages.sample import SOLVED_WITH
 from scdpo.run.stages.sft import given_file, sft_model
 from scdpo.run.stages.train import trained
+from scdpo.run.tools import Tools
 from scdpo.sampling.stages import answer_block
 
 if TYPE_CHECKING:

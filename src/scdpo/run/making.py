@@ -1,4 +1,4 @@
-"""Carrying a stage out: what it works with, its time, what is kept beside its outputs, and blocks of problems.
+"""Carrying a stage out: its time, what is kept beside its outputs, and blocks of problems.
 
 Knows stages as records, and none of them by name.
 """
@@ -7,38 +7,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from scdpo.errors import RunError
 from scdpo.files import write_whole
-from scdpo.run.directory import Round, RunDirectory, named
+from scdpo.run.directory import Round, named
 from scdpo.run.manifest import describe_machine
 from scdpo.run.stage import Output, Stage, lacking, owed
+from scdpo.run.tools import Tools
 from scdpo.run.yields import contents, in_words
-
-if TYPE_CHECKING:
-    from scdpo.run.pool import Workers
-    from scdpo.run.progress import Watcher
-    from scdpo.run.ray_pool import RayWorkers
 
 Key = TypeVar("Key")
 ALREADY_THERE = "already there"
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What stages work with: the run, the workers for trainings, those for blocks of problems, and who watches; of several
-    launched processes, whether this is the one that writes; the layers of the sandbox, for the manifest."""
-
-    run: RunDirectory
-    workers: Workers
-    block_workers: Workers | RayWorkers
-    watcher: Watcher
-    is_main: bool = True
-    layers: Sequence[str] = ()
 
 
 def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
@@ -57,7 +39,8 @@ def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
         if tools.is_main:
             seconds = tools.run.manifest().get("stage_seconds", {})
             seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 2)
-            tools.run.update_manifest(stage_seconds=seconds, **(describe_machine(tools) if outputs else {}))
+            facts = describe_machine(tools.run, tools.block_workers.described(), tools.layers) if outputs else {}
+            tools.run.update_manifest(stage_seconds=seconds, **facts)
     found = stage.found(current) if tools.is_main else ""
     tools.watcher.end(name, time.monotonic() - began, "; ".join(filter(None, (note, found))))
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scdpo.cores import usable_cores
-from scdpo.run.directory import named
-
-if TYPE_CHECKING:
-    from scdpo.run.making import Tools
+from scdpo.run.directory import RunDirectory, named
 
 PACKAGES = (
     "scdpo",
@@ -35,11 +33,11 @@ PACKAGES = (
 )
 
 
-def describe_machine(tools: Tools) -> dict[str, Any]:
-    """Facts for the manifest: package versions, machine, workers, fingerprints of the models that are there."""
+def describe_machine(run: RunDirectory, workers: Any, layers: Sequence[str]) -> dict[str, Any]:
+    """Facts for the manifest: package versions, machine, fingerprints of the models that are there. workers: how many, or what
+    there is of a cluster; layers: of the sandbox, as far as they are known."""
     from scdpo.training.model_files import fingerprint
 
-    run = tools.run
     models = {
         named(folder.name, current.number): folder
         for current in run.rounds
@@ -53,10 +51,10 @@ def describe_machine(tools: Tools) -> dict[str, Any]:
             "system": platform.platform(),
             "processor": platform.machine(),
             "cores": usable_cores(),
-            "workers": tools.block_workers.described(),
+            "workers": workers,
         },
         "seed": run.recipe.run.seed,
-        "sandbox_layers": tools.layers or run.manifest().get("sandbox_layers", []),
+        "sandbox_layers": list(layers) or run.manifest().get("sandbox_layers", []),
         "fingerprints": {name: fingerprint(folder) for name, folder in models.items()},
     }
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scdpo.run.directory import Round, RunDirectory
-    from scdpo.run.making import Tools
     from scdpo.run.recipe import Recipe
     from scdpo.run.records import BlockRecords
+    from scdpo.run.tools import Tools
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scdpo.run.stage import Output, Stage
 if TYPE_CHECKING:
     from scdpo.problems.problem import Problem
     from scdpo.run.directory import Round
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
     from scdpo.sampling.policies import ProblemSamples
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scdpo.exchange.tree_file import AskedTree
     from scdpo.problems.problem import Problem
     from scdpo.run.directory import Round
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
 
 

@@ -11,7 +11,7 @@ from scdpo.run.stages.sft import given_file, sft_model
 if TYPE_CHECKING:
     from scdpo.problems.problem import Problem
     from scdpo.run.directory import Round
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
 
 SOLVED_WITH = ("engine", "sandbox", "prompt", "steps", "code", "model.context", "model.trust_remote_code", "run.seed")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scdpo.run.directory import Round, RunDirectory
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
 
 

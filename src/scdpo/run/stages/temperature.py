@@ -9,7 +9,7 @@ from scdpo.run.stage import Output, Stage
 
 if TYPE_CHECKING:
     from scdpo.run.directory import Round
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
 
 
 def outputs(current: Round) -> list[Output]:

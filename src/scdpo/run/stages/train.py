@@ -12,7 +12,7 @@ from scdpo.run.stages.sample import naive_samples, start_model
 
 if TYPE_CHECKING:
     from scdpo.run.directory import Round
-    from scdpo.run.making import Tools
+    from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
     from scdpo.sampling.arms import Arm
 
