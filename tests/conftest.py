@@ -55,6 +55,7 @@ def make_tree(trunk: list[list[int]], branches: list[tuple[int, list[list[int]]]
     """A tree from ids: the trunk's steps, and each branch's fork with its own steps."""
     return SolutionTree(
         name,
+        f"How is {name} solved?",
         Solution(tuple(step(*ids) for ids in trunk), CORRECT),
         tuple(Branch(fork, tuple(step(*ids) for ids in steps), WRONG) for fork, steps in branches),
     )

@@ -168,10 +168,9 @@ def trl_records(rows: Sequence[TreeRow]) -> list[dict[str, list[int]]]:
 
 def arguments(job: Job, model: Any, folder: Path) -> Any:
     """The arguments that both sides share."""
-    from scdpo.training.train import Training, training_arguments
+    from scdpo.training.train import training_arguments
 
-    training = Training("bench", folder / "model", folder / "log.jsonl", 0, {})
-    return training_arguments(job.settings, training, len(job.steps), folder / "checkpoints")
+    return training_arguments(job.settings, "bench", 0, len(job.steps), folder / "checkpoints")
 
 
 def watch_steps(trainer: Any, memory_before: float, line: Connection) -> None:

@@ -43,7 +43,9 @@ def paper_rows(
             Branch(fork, other[min(fork, len(other) - 1) :], WRONG) for fork, (_, other) in zip(forks, others, strict=True)
         ]
         row = render(
-            SolutionTree(asked.id, Solution(trunk, RIGHT), tuple(branches)), codec.prompt(asked.question), codec.end_id
+            SolutionTree(asked.id, asked.question, Solution(trunk, RIGHT), tuple(branches)),
+            codec.prompt(asked.question),
+            codec.end_id,
         )
         spare = []
         if row.longest <= context:
@@ -91,7 +93,7 @@ def shaped_rows(shape: TreeShape, count: int, vocabulary: int, seed: int = 0) ->
         trunk = steps(max(2, around(shape.steps)))
         forks = [0, *(draw.randrange(1, len(trunk)) for _ in range(shape.step_controlled))]
         branches = tuple(Branch(fork, steps(len(trunk) - fork), WRONG) for fork in forks)
-        tree = SolutionTree(f"tree {number}", Solution(trunk, RIGHT), branches)
+        tree = SolutionTree(f"tree {number}", "", Solution(trunk, RIGHT), branches)
         rows.append(render(tree, ids(shape.prompt), end_id=vocabulary - 1))
     return rows
 

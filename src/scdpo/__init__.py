@@ -45,6 +45,7 @@ _PUBLIC = {
     "PairLogProbs": "scdpo.training.loss",
     "pair_losses": "scdpo.training.loss",
     "LossSettings": "scdpo.training.settings",
+    "TrainingJob": "scdpo.training.job",
     "train_sft": "scdpo.training.train",
     "train_preference": "scdpo.training.train",
     "TreeTrainer": "scdpo.training.trainer",

@@ -42,13 +42,13 @@ def test_step_dpo(codec):
     """Kept steps that end in "Step 2:" belong to the step that follows: the fork is before it, and the texts are the same."""
     kept = "Let's think step by step.\nStep 1: 2 + 3 = 5.\nStep 2:"
     format, growth = imported(codec, step_dpo(kept, " Add 1: 6.", " Add 1: 7."), step_dpo(kept, " Add 1: 6.", " Add 1: 8."))
-    (asked,) = growth.trees
+    (tree,) = growth.trees
     assert format == "step-dpo"
     assert growth.moved == 2
-    assert asked.problem.answer == "6"
-    assert asked.tree.trunk.text == kept + " Add 1: 6."
-    assert [branch.fork for branch in asked.tree.branches] == [2, 2]
-    assert [asked.tree.whole(branch).text for branch in asked.tree.branches] == [kept + " Add 1: 7.", kept + " Add 1: 8."]
+    assert tree.answer == "6"
+    assert tree.trunk.text == kept + " Add 1: 6."
+    assert [branch.fork for branch in tree.branches] == [2, 2]
+    assert [tree.whole(branch).text for branch in tree.branches] == [kept + " Add 1: 7.", kept + " Add 1: 8."]
 
 
 def test_step_dpo_has_no_ends(codec):
@@ -58,8 +58,8 @@ def test_step_dpo_has_no_ends(codec):
         (imported(codec, step_dpo("Step 1: 5.\nStep 2:", " 6.", " 7."))[1], 0),
         (imported(codec, row)[1], 2),
     ):
-        (asked,) = growth.trees
-        assert render(asked.tree, (1,), codec.end_id).ids.count(codec.end_id) == ends
+        (tree,) = growth.trees
+        assert render(tree, (1,), codec.end_id).ids.count(codec.end_id) == ends
 
 
 def blocks(*pieces):
@@ -102,12 +102,12 @@ def test_authors(code_codec):
         {"chosen": side(KEPT, GOOD), "rejected": side(KEPT, BAD, question="Another?")},
         {"chosen": side(KEPT, GOOD), "rejected": side(KEPT, [{"type": "image", "content": "x"}])},
     )
-    (asked,) = growth.trees
+    (tree,) = growth.trees
     assert format == "authors"
-    assert [branch.fork for branch in asked.tree.branches] == [2, 0, 0]
-    assert [step.kind for step in asked.tree.trunk.steps] == ["text", "code", "text", "answer"]
-    assert asked.tree.trunk.steps[1].output is not None
-    assert asked.problem.answer == "6"
+    assert [branch.fork for branch in tree.branches] == [2, 0, 0]
+    assert [step.kind for step in tree.trunk.steps] == ["text", "code", "text", "answer"]
+    assert tree.trunk.steps[1].output is not None
+    assert tree.answer == "6"
     assert growth.answers == 1
     assert growth.left_out == {
         "one solution (messages) and no pair": 1,
@@ -121,7 +121,7 @@ def test_output_split_from_its_code(code_codec):
     """A prefix that ends between code and its output is no fork: it lies before the code."""
     kept, rest = KEPT[:2], KEPT[2:] + GOOD
     _, growth = imported(code_codec, {"chosen": side(kept, rest), "rejected": side(kept, KEPT[2:] + BAD)})
-    (branch,) = growth.trees[0].tree.branches
+    (branch,) = growth.trees[0].branches
     assert (branch.fork, growth.moved) == (1, 1)
 
 
@@ -133,10 +133,10 @@ NAIVE = {"prompt": f"{QUESTION}\n", "chosen": WHOLE, "rejected": "2 + 3 = 6\n###
 def test_plain_rows_that_share_a_trunk(codec):
     """Prompt and chosen joined tell that two rows are of one solution; what the longer prompt has more is kept."""
     format, growth = imported(codec, FORKED, NAIVE, template="{question}\n")
-    (asked,) = growth.trees
+    (tree,) = growth.trees
     assert format == "trl"
-    assert asked.problem.question == QUESTION
-    assert [(branch.fork, branch.text) for branch in asked.tree.branches] == [(1, FORKED["rejected"]), (0, NAIVE["rejected"])]
+    assert tree.question == QUESTION
+    assert [(branch.fork, branch.text) for branch in tree.branches] == [(1, FORKED["rejected"]), (0, NAIVE["rejected"])]
 
 
 def messages(*turns):
@@ -150,9 +150,9 @@ def test_chat_rows(is_inside, codec):
     before, own = (prompt, {}) if is_inside else ([], {"prompt": prompt})
     good, bad = messages(("assistant", WHOLE)), messages(("assistant", "#### 7"))
     _, growth = imported(codec, {**own, "chosen": before + good, "rejected": before + bad})
-    (asked,) = growth.trees
-    assert asked.problem.question == f"Be brief.\n\n{QUESTION}"
-    assert (asked.tree.trunk.text, asked.tree.branches[0].text) == (WHOLE, "#### 7")
+    (tree,) = growth.trees
+    assert tree.question == f"Be brief.\n\n{QUESTION}"
+    assert (tree.trunk.text, tree.branches[0].text) == (WHOLE, "#### 7")
 
 
 def test_reasons(codec):
@@ -197,10 +197,10 @@ def test_regrade(codec):
     _, growth = imported(codec, *rows, regrade=True)
     assert growth.left_out == {"rejected is graded correct": 1, "chosen is graded wrong": 1}
     assert growth.ungraded == 1
-    assert growth.trees[0].tree.trunk.verdict.rule != AS_IMPORTED
+    assert growth.trees[0].trunk.verdict.rule != AS_IMPORTED
     _, growth = imported(codec, *rows)
     assert not growth.left_out
-    assert growth.trees[0].tree.trunk.verdict.rule == AS_IMPORTED
+    assert growth.trees[0].trunk.verdict.rule == AS_IMPORTED
 
 
 WORDS = st.lists(
@@ -214,11 +214,11 @@ def test_texts_stay_exact(kept, chosen, rejected, codec):
     """Whatever is kept: both sides' texts are the file's, the ids spell them, and kept ids are the trunk's by construction."""
     growth = grow([TextPair(QUESTION, kept, chosen, rejected)], codec)
     assert len(growth.trees) + growth.left_out.total() == 1
-    for asked in growth.trees:
-        (branch,) = asked.tree.branches
-        whole = asked.tree.whole(branch)
-        assert asked.tree.trunk.text == kept + chosen
+    for tree in growth.trees:
+        (branch,) = tree.branches
+        whole = tree.whole(branch)
+        assert tree.trunk.text == kept + chosen
         assert whole.text == kept + rejected
         assert codec.spell(whole.ids).text == whole.text
-        assert branch.fork < len(asked.tree.trunk.steps)
+        assert branch.fork < len(tree.trunk.steps)
         assert branch.steps

@@ -16,14 +16,14 @@ BETA = 0.3
 
 
 @pytest.fixture
-def exported(asked_trees, tmp_path):
+def exported(some_trees, tmp_path):
     from datasets import load_dataset
 
-    write_export(tmp_path / "out", "trl", asked_trees, "{question}\n", {}, {})
+    write_export(tmp_path / "out", "trl", some_trees, "{question}\n", {}, {})
     return load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
 
 
-def test_first_loss_and_two_steps(exported, asked_trees, story_codec, tmp_path):
+def test_first_loss_and_two_steps(exported, some_trees, story_codec, tmp_path):
     """Every pair counts the same tokens in both; two optimizer steps change the model and lower the loss on its own pairs."""
     from trl import DPOConfig, DPOTrainer
 
@@ -49,7 +49,7 @@ def test_first_loss_and_two_steps(exported, asked_trees, story_codec, tmp_path):
     with torch.no_grad():
         trainer.model.eval()
         theirs = trainer.compute_loss(trainer.model, batch).item()
-    rows = [render(each.tree, story_codec.prompt(each.problem.question), story_codec.end_id) for each in asked_trees]
+    rows = [render(each, story_codec.prompt(each.question), story_codec.end_id) for each in some_trees]
     values = reference_log_probs(reference, rows, token_budget=512)
     ours = collate_pairs([Item(row, value) for row, value in zip(rows, values, strict=True)])
     objective = PreferenceObjective(BETA, LossSettings())

@@ -153,7 +153,7 @@ def test_output_loss_reaches_the_rows(coded):
     counted = []
     for counts in (False, True):
         worker.codec.counts_outputs = counts
-        rows, _ = rows_of(trees, worker.questions, worker.codec, 96)
+        rows, _ = rows_of(trees, worker.codec, 96)
         counted.append(sum(len(row.trunk) for row in rows))
     given = sum(step.output.stop - step.output.start for tree in trees for step in tree.trunk.steps if step.output)
     assert given > 0 and counted[1] - counted[0] == given

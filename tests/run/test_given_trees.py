@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import load_file
 
 from scdpo.cli.main import main
 from tests.run.conftest import SMALL, words_of
@@ -57,6 +58,20 @@ def test_a_run_on_imported_pairs(finished, easy_problems, imported, tmp_path):
         imported.with_suffix(".away").rename(imported)
 
 
+def test_a_runs_trees_serve_another_run_as_they_stand(finished, easy_problems, tmp_path):
+    """`--sampling.trees RUN/trees.jsonl`: the models are those of the run that made the trees, but for the rounding of
+    reference log-probs, which are computed in other batches."""
+    folder, arms = tmp_path / "run", ["rft", "dpo", "scdpo"]
+    words = options(finished, easy_problems, finished / "trees.jsonl", arms)
+    assert main(["run", "--out", str(folder), "--workers", "1", *words, "--credit.problems", "0"]) == 0
+    for arm in arms:
+        first, second = (load_file(run / "models" / arm / "model.safetensors") for run in (folder, finished))
+        for name, values in first.items():
+            assert values.allclose(second[name], rtol=0, atol=0 if arm == "rft" else 1e-5), arm
+    pairs = [json.loads((run / "results.json").read_text())["pairs"]["scdpo"] for run in (folder, finished)]
+    assert pairs[0] == pairs[1]
+
+
 @pytest.mark.parametrize(
     ("arms", "message"),
     [
@@ -99,7 +114,7 @@ def test_evaluated_questions_are_left_out(finished, easy_problems, imported, tmp
     """A tree whose question is among the test problems is not trained on, and the run says so."""
     lines = [json.loads(line) for line in imported.read_text().splitlines()]
     test = json.loads((finished / "problems" / "test.jsonl").read_text().splitlines()[0])
-    lines[0]["question"] = test["question"]
+    lines[0]["tree"]["question"] = test["question"]
     file = tmp_path / "leak.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder = tmp_path / "run"

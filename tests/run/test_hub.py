@@ -272,7 +272,7 @@ def test_push_and_back(hub, finished, tmp_path, monkeypatch, capsys):
     assert tokenizer.get_vocab() == load_tokenizer(own).get_vocab()
     pairs = read_records("me/small-pairs", PUBLISHED["jsonl"])
     trees = fetch(parse("me/small-pairs"), "dataset", ["*.jsonl"]) / "trees.jsonl"
-    branches = [branch for each in read_tree_file(trees) for branch in each.tree.branches]
+    branches = [branch for tree in read_tree_file(trees) for branch in tree.branches]
     made = json.loads((finished / "results.json").read_text())["pairs"]["scdpo"]["total"]
     assert len(branches) == made and sum("chosen" in record.fields for record in pairs) == made
     space = hub.repositories["spaces", "me/small-page"]

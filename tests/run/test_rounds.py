@@ -180,7 +180,6 @@ def test_moved_and_kept_reference(iterated, after_one):
     first, second = run.rounds
     rows, _ = rows_of(
         [record.tree for record in second.read_trees() if record.tree],
-        worker.Worker(run).questions,
         worker.Worker(run).codec,
         run.recipe.model.context,
     )

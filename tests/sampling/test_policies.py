@@ -77,8 +77,8 @@ def test_more_pairs_need_more_different_wrong_solutions(problem, rules):
 
 
 def test_undecided_solutions_never_become_branches(problem, rules):
-    assert naive_tree(samples_of(problem, rules, [RIGHT, NO_ANSWER, GARBLED], limit=3), rules) is None
-    tree = naive_tree(samples_of(problem, rules, [GARBLED, RIGHT, NO_ANSWER, WRONG]), rules)
+    assert naive_tree(problem, samples_of(problem, rules, [RIGHT, NO_ANSWER, GARBLED], limit=3), rules) is None
+    tree = naive_tree(problem, samples_of(problem, rules, [GARBLED, RIGHT, NO_ANSWER, WRONG]), rules)
     assert (tree.trunk.text, tree.branches[0].text, tree.branches[0].fork) == (RIGHT, WRONG, 0)
 
 
@@ -181,10 +181,10 @@ def test_missing_equal_pairs_come_from_other_problems(problem, rules):
     """A problem without enough wrong solutions is made up for by another one's spare ones."""
     trunk = trunk_of(rules)
     first = samples_of(problem, rules, [RIGHT, WRONG])
-    tree = naive_tree(first, rules)
+    tree = naive_tree(problem, first, rules)
     rich = ProblemSamples("q", (*first.samples, samples_of(problem, rules, [WRONG_TOO], limit=1).samples[0]))
     poor = ForkedProblem("p", tree.only([tree.branches[0], tree.branches[0]]))
-    other = ForkedProblem("q", naive_tree(rich, rules))
+    other = ForkedProblem("q", naive_tree(Problem("q", problem.question, problem.answer), rich, rules))
     trees = arm_trees("dpo-data-equal", [poor, other], [first, rich])
     assert [len(found.branches) for found in trees] == [1, 2]
     assert trunk.text == trees[0].trunk.text

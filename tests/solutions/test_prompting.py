@@ -13,9 +13,8 @@ from scdpo.errors import ModelError
 from scdpo.problems.problem import Problem
 from scdpo.solutions.codec import DECODING, Codec
 from scdpo.solutions.prompting import WRITTEN, Chat, Prompter, chat_marks, end_ids
-from scdpo.solutions.rendering import render
+from scdpo.solutions.rendering import render_solution
 from scdpo.solutions.solution import Solution
-from scdpo.solutions.tree import SolutionTree
 from scdpo.solutions.verdict import Verdict
 
 CHATML = (
@@ -69,7 +68,7 @@ def test_prompt_and_solution_spell_the_text(chat_tokenizers, name, question, cha
         prompt, steps = codec.prompt(question), codec.read("1 + 2 = 3\n#### 3")
     except ModelError:
         return  # an unknown character, of tokenizers that cannot spell all
-    row = render(SolutionTree("p", Solution(steps, Verdict("correct"))), prompt, codec.end_id)
+    row = render_solution("p", Solution(steps, Verdict("correct")), prompt, codec.end_id)
     text, bos = codec.prompter.text(question), tokenizer.bos_token
     assert question.strip() in text and row.ids[-1] == codec.end_id
     adds = tokenizer("1")["input_ids"][0] == tokenizer.bos_token_id

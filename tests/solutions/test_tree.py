@@ -151,7 +151,7 @@ def test_outputs_of_code_carry_no_loss():
     code = Step("c", (10, 11, 50, 51), "code", output=CodeOutput(2, 4))
     other = Step("d", (10, 12, 50, 51, 13), "code", output=CodeOutput(2, 4))
     trunk = Solution((code, Step("#### 1", (14,), "answer")), CORRECT)
-    tree = SolutionTree("p", trunk, (Branch(0, (other,), WRONG), Branch(1, (Step("x", (15,)),), WRONG)))
+    tree = SolutionTree("p", "q", trunk, (Branch(0, (other,), WRONG), Branch(1, (Step("x", (15,)),), WRONG)))
     row = render(tree, (1, 2), END)
     spelled = lambda places: [row.ids[place] for place in places]  # noqa: E731
     assert spelled(row.trunk) == [10, 11, 14, END]
@@ -168,7 +168,7 @@ def test_a_given_token_is_not_shared_with_a_written_one():
     """A branch that wrote itself what its trunk was given has tokens of its own there: they count for it alone."""
     given = Step("c", (10, 50), "code", output=CodeOutput(1, 2))
     wrote = Step("c", (10, 50, 11))
-    tree = SolutionTree("p", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (wrote,), WRONG),))
+    tree = SolutionTree("p", "q", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (wrote,), WRONG),))
     row = render(tree, (1,), END)
     assert [row.ids[p] for p in row.pairs[0].chosen] == [10, 14, END]
     assert [row.ids[p] for p in row.pairs[0].rejected] == [10, 50, 11, END]

@@ -5,10 +5,10 @@ import torch
 
 from scdpo.solutions.solution import Solution
 from scdpo.solutions.tree import Branch, SolutionTree
+from scdpo.training.job import TrainingJob
 from scdpo.training.model_files import load_model, save_model
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import ModelSettings
-from scdpo.training.train import Training
 from tests.conftest import CORRECT, WRONG
 
 SIZES = ModelSettings(width=32, layers=2, heads=4, feed_forward=48, init_std=0.2, context=256)
@@ -23,13 +23,8 @@ def trees(story_problems, story_codec):
         trunk = Solution(story_codec.read(problem.solution), CORRECT)
         steps = story_codec.read(other.solution)
         branches = [Branch(fork, steps[fork:], WRONG) for fork in range(1 + number % 3)]
-        found.append(SolutionTree(problem.id, trunk, tuple(branches)))
+        found.append(SolutionTree(problem.id, problem.question, trunk, tuple(branches)))
     return found
-
-
-@pytest.fixture
-def questions(story_problems):
-    return {problem.id: problem.question for problem in story_problems}
 
 
 @pytest.fixture
@@ -39,8 +34,10 @@ def base(tmp_path, story_tokenizer):
     return tmp_path / "base"
 
 
-def training(folder, name="m") -> Training:
-    return Training(name, folder / name, folder / f"{name}.jsonl", 7, {"fact": 1})
+def job_of(folder, codec, settings, name="m", start=None, context=256, **more) -> TrainingJob:
+    """A training into a folder, with its cache of reference log-probs there."""
+    more = {"cache": folder / "cache", "facts": {"fact": 1}} | more
+    return TrainingJob(name, settings, codec, context, folder / name, folder / f"{name}.jsonl", 7, start, **more)
 
 
 def weights(folder) -> dict:

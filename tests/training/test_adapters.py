@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,14 +17,14 @@ from scdpo.training.model_files import load_model, save_model
 from scdpo.training.reference import reference_log_probs
 from scdpo.training.settings import LoraSettings, PreferenceSettings
 from scdpo.training.train import rows_of, train_preference
-from tests.training.conftest import same, training, weights
+from tests.training.conftest import job_of, same, weights
 
 LORA = PreferenceSettings(beta=0.5, lr=2e-2, epochs=4, batch=8, threads=1, lora=LoraSettings(rank=4, alpha=8))
 
 
-def test_the_reference_is_the_adapter_switched_off(base, trees, questions, story_codec):
+def test_the_reference_is_the_adapter_switched_off(base, trees, story_codec):
     """One model in memory: with adapters that say something, the reference log-probs are still the base model's."""
-    rows, _ = rows_of(trees, questions, story_codec, 256)
+    rows, _ = rows_of(trees, story_codec, 256)
     plain = load_model(base)
     expected = reference_log_probs(plain, rows, 4096)
     adapted = add_adapters(plain, LORA.lora, base, seed=1)
@@ -34,9 +35,9 @@ def test_the_reference_is_the_adapter_switched_off(base, trees, questions, story
     assert reference_log_probs(adapted, rows, 4096) == expected
 
 
-def test_adapters_are_trained_saved_loaded_and_merged(base, trees, questions, story_codec, tmp_path):
-    job = training(tmp_path)
-    facts = train_preference(base, trees, questions, story_codec, LORA, 256, tmp_path / "cache", job)
+def test_adapters_are_trained_saved_loaded_and_merged(base, trees, story_codec, tmp_path):
+    job = job_of(tmp_path, story_codec, LORA, start=base)
+    facts = train_preference(job, trees)
     first = json.loads(job.log.read_text().splitlines()[0])
     assert first["loss"] == pytest.approx(0.6931, abs=1e-3)
     assert facts["last_loss"] < 0.5
@@ -50,22 +51,21 @@ def test_adapters_are_trained_saved_loaded_and_merged(base, trees, questions, st
     assert all("_proj" in name for name in changed)
 
 
-def test_an_interrupted_lora_training_ends_in_the_same_weights(base, trees, questions, story_codec, tmp_path):
+def test_an_interrupted_lora_training_ends_in_the_same_weights(base, trees, story_codec, tmp_path):
     settings = LORA.model_copy(update={"checkpoint_every": 3, "lora": LoraSettings(rank=4, dropout=0.1)})
 
     class Stop(Exception):
         pass
 
-    def stop_at_eight(done, total):
+    def stop_at_eight(done, total, *said):
         if done == 8:
             raise Stop
 
-    whole, torn = training(tmp_path, "whole"), training(tmp_path, "torn")
-    cache = tmp_path / "cache"
-    train_preference(base, trees, questions, story_codec, settings, 256, cache, whole)
+    whole, torn = (job_of(tmp_path, story_codec, settings, name, start=base) for name in ("whole", "torn"))
+    train_preference(whole, trees)
     with pytest.raises(Stop):
-        train_preference(base, trees, questions, story_codec, settings, 256, cache, torn, stop_at_eight)
-    train_preference(base, trees, questions, story_codec, settings, 256, cache, torn)
+        train_preference(replace(torn, report=stop_at_eight), trees)
+    train_preference(torn, trees)
     assert same(weights(whole.folder), weights(torn.folder))
 
 
@@ -74,11 +74,10 @@ def test_targets_that_the_model_lacks(base):
         add_adapters(load_model(base), LoraSettings(rank=4, targets=("w_pack",)), base, seed=1)
 
 
-def test_a_base_that_was_moved_is_found_beside(base, trees, questions, story_codec, tmp_path):
+def test_a_base_that_was_moved_is_found_beside(base, trees, story_codec, tmp_path):
     """Also where another model lies by now where the base was."""
-    job = training(tmp_path)
-    settings = LORA.model_copy(update={"epochs": 0.1})
-    train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    job = job_of(tmp_path, story_codec, LORA.model_copy(update={"epochs": 0.1}), start=base)
+    train_preference(job, trees)
     (tmp_path / "moved").mkdir()
     for folder in (base, job.folder):
         folder.rename(tmp_path / "moved" / folder.name)
@@ -94,15 +93,15 @@ def test_a_base_that_was_moved_is_found_beside(base, trees, questions, story_cod
         load_model(tmp_path / "moved" / "m")
 
 
-def test_merge_command(base, trees, questions, story_codec, tmp_path, capsys):
+def test_merge_command(base, trees, story_codec, tmp_path, capsys):
     """The merged model is a plain one, gives what base and adapters give, and wrong folders are named."""
-    job = training(tmp_path)
-    train_preference(base, trees, questions, story_codec, LORA, 256, tmp_path / "cache", job)
+    job = job_of(tmp_path, story_codec, LORA, start=base)
+    train_preference(job, trees)
     out = tmp_path / "merged"
     assert main(["merge", str(job.folder), "--out", str(out)]) == 0
     assert (out / "model.safetensors").exists()
     assert not is_adapter(out)
-    rows, _ = rows_of(trees, questions, story_codec, 256)
+    rows, _ = rows_of(trees, story_codec, 256)
     adapted = PeftModel.from_pretrained(load_model(base), str(job.folder)).eval()
     batch = collate_pairs([Item(row) for row in rows[:5]])
     with torch.no_grad():
@@ -117,9 +116,9 @@ def test_merge_command(base, trees, questions, story_codec, tmp_path, capsys):
         assert cure in capsys.readouterr().err
 
 
-def test_adapters_on_the_output_layer_count(base, trees, questions, story_codec):
+def test_adapters_on_the_output_layer_count(base, trees, story_codec):
     """An output layer with adapters is asked as a whole, not only for its own weights."""
-    rows, _ = rows_of(trees, questions, story_codec, 256)
+    rows, _ = rows_of(trees, story_codec, 256)
     model = add_adapters(load_model(base), LoraSettings(rank=4, targets=("lm_head",)), base, seed=1)
     layer = model.get_output_embeddings()
     assert not is_plain(layer)

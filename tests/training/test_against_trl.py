@@ -24,7 +24,7 @@ def story_trees(problems, codec, forks: dict[int, tuple[int, ...]]) -> list[tupl
         problem, other = problems[number], problems[number + 1]
         trunk = Solution(codec.read(problem.solution), CORRECT)
         branches = tuple(Branch(fork, codec.read(other.solution)[fork:], WRONG) for fork in places)
-        trees.append((problem.question, SolutionTree(problem.id, trunk, branches)))
+        trees.append((problem.question, SolutionTree(problem.id, problem.question, trunk, branches)))
     return trees
 
 

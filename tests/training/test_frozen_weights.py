@@ -12,7 +12,7 @@ from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.placement import place, precision_context
 from scdpo.training.settings import LoraSettings, OptimizerSettings, PreferenceSettings
 from scdpo.training.train import load_trainable, train_preference, train_sft
-from tests.training.conftest import same, training, weights
+from tests.training.conftest import job_of, same, weights
 from tests.training.families import tiny_model
 from tests.training.test_layouts import END, PROMPT, TREE
 
@@ -98,7 +98,7 @@ def test_nothing_else_is_rounded():
         assert all(weight.dtype == torch.float32 for weight in model.parameters())
 
 
-def test_the_adapters_of_a_training_are_the_same(base, trees, questions, story_codec, tmp_path, monkeypatch):
+def test_the_adapters_of_a_training_are_the_same(base, trees, story_codec, tmp_path, monkeypatch):
     """A preference training, and one that was stopped and goes on, against those whose weights stay in float32: what is saved,
     and the reference log-probs, to the bit."""
     settings = PreferenceSettings(beta=0.5, lr=2e-2, epochs=2, batch=8, checkpoint_every=2, **HALF)
@@ -107,14 +107,13 @@ def test_the_adapters_of_a_training_are_the_same(base, trees, questions, story_c
     class Stop(Exception):
         pass
 
-    def train(name: str, report=lambda done, total: None):
-        job = training(tmp_path, name)
-        cache = tmp_path / f"{name}.cache"
-        train_preference(base, trees, questions, story_codec, settings, 256, cache, job, report)
-        (file,) = cache.iterdir()
+    def train(name: str, report=lambda *told: None):
+        job = job_of(tmp_path, story_codec, settings, name, base, cache=tmp_path / f"{name}.cache", report=report)
+        train_preference(job, trees)
+        (file,) = job.cache.iterdir()
         return file.read_text(), weights(job.folder)
 
-    def stop_at_three(done, total):
+    def stop_at_three(done, total, *said):
         if done == 3:
             raise Stop
 
@@ -135,14 +134,14 @@ def test_the_adapters_of_a_training_are_the_same(base, trees, questions, story_c
         assert same(merged, expected[1])
 
 
-def test_what_adapters_are_merged_into_is_the_full_model(base, trees, questions, story_codec, tmp_path):
+def test_what_adapters_are_merged_into_is_the_full_model(base, trees, story_codec, tmp_path):
     """The SFT model after a training in bfloat16: the weights without adapters are those on disk, to the bit, and no merged
     weight is a bfloat16 number throughout."""
-    solutions = [(questions[tree.problem], tree.trunk) for tree in trees]
+    solutions = [(tree.question, tree.trunk) for tree in trees]
     settings = OptimizerSettings(lr=1e-2, epochs=1, batch=8, **HALF)
-    model = load_trainable(base, settings, seed=1)
-    job = training(tmp_path)
-    train_sft(model, solutions, story_codec, settings, 256, job)
+    job = job_of(tmp_path, story_codec, settings, start=base)
+    model = load_trainable(job)
+    train_sft(job, model, solutions)
     assert rounded_names(model)
     before, after = weights(base), weights(job.folder)
     for name, weight in after.items():

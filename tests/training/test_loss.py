@@ -166,7 +166,7 @@ def test_no_gradient_for_the_outputs_of_code():
     """No term of the loss is about a token that the model was given: not in a pair, in either layout, and not in SFT."""
     given = Step("c", (11, 12, 13), "code", output=CodeOutput(1, 3))
     other = Step("d", (21, 22, 23), "code", output=CodeOutput(1, 3))
-    tree = SolutionTree("p", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (other,), WRONG),))
+    tree = SolutionTree("p", "q", Solution((given, Step("a", (14,))), CORRECT), (Branch(0, (other,), WRONG),))
     row = render(tree, PROMPT, END)
     for layout in ("tree", "pairs"):
         targets = collate_pairs([Item(row, ((0.0, 0.0),))], layout)["target"].tolist()

@@ -24,7 +24,7 @@ from scdpo.training.settings import LoraSettings, PreferenceSettings
 from scdpo.training.train import train_preference
 from tests.conftest import DEVICE, make_tree, on_processor
 from tests.solutions.test_tree import TREES
-from tests.training.conftest import SIZES, same, training, weights
+from tests.training.conftest import SIZES, job_of, same, weights
 from tests.training.families import FAMILIES, tiny_model
 from tests.training.test_layouts import END, PROMPT, ROUNDING, TREE, on_device
 
@@ -218,7 +218,7 @@ def test_packed_micro_batches(lengths, budget, processes):
 
 @pytest.mark.parametrize("lora", [LoraSettings(), LoraSettings(rank=4, alpha=8)], ids=["all weights", "adapters"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_whole_training_on_packed_trees(lora, checkpointing, trees, questions, story_codec, tmp_path):
+def test_a_whole_training_on_packed_trees(lora, checkpointing, trees, story_codec, tmp_path):
     """Reference log-probs, micro-batches, updates and saving: the model that trees a row each give, up to rounding, and a saved
     config that asks for nothing of ours."""
     base = tmp_path / "base"
@@ -236,9 +236,9 @@ def test_a_whole_training_on_packed_trees(lora, checkpointing, trees, questions,
     )
     found = {}
     for layout in ("packed", "tree"):
-        job = training(tmp_path, layout)
         chosen = settings.model_copy(update={"layout": layout, "tokens_per_micro_batch": 600})
-        facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / f"cache-{layout}", job)
+        job = job_of(tmp_path, story_codec, chosen, layout, base, cache=tmp_path / f"cache-{layout}")
+        facts = train_preference(job, trees)
         assert facts["layout"] == layout
         found[layout] = weights(job.folder)
         assert "scdpo" not in "".join(file.read_text() for file in job.folder.glob("*config.json"))

@@ -10,7 +10,7 @@ from scdpo.training.reference import reference_log_probs
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import LoraSettings, PreferenceSettings
 from scdpo.training.train import load_trainable, rows_of, train_preference
-from tests.training.conftest import SIZES, training, weights
+from tests.training.conftest import SIZES, job_of, weights
 
 pytest.importorskip("bitsandbytes", reason="QLoRA needs bitsandbytes (make test installs it)")
 
@@ -29,10 +29,10 @@ def base(tmp_path, story_tokenizer):
     return tmp_path / "base"
 
 
-def test_the_policy_starts_at_the_reference(settings, base, trees, questions, story_codec, tmp_path):
+def test_the_policy_starts_at_the_reference(settings, base, trees, story_codec, tmp_path):
     """The first loss is log 2, so reference and policy are computed alike; whole trees are taken; the margin grows."""
-    job = training(tmp_path)
-    facts = train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    job = job_of(tmp_path, story_codec, settings, start=base)
+    facts = train_preference(job, trees)
     assert facts["layout"] == "tree"
     assert facts["first_loss"] == pytest.approx(0.693147, abs=1e-4)
     assert facts["last_loss"] < 0.3
@@ -42,10 +42,10 @@ def test_the_policy_starts_at_the_reference(settings, base, trees, questions, st
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_gradients_come_through_quantized_layers(settings, base, trees, questions, story_codec):
+def test_gradients_come_through_quantized_layers(settings, base, trees, story_codec, tmp_path):
     """After the reference was computed too: each adapter of each layer is trained."""
-    rows, _ = rows_of(trees, questions, story_codec, 256)
-    model = load_trainable(base, settings, seed=1)
+    rows, _ = rows_of(trees, story_codec, 256)
+    model = load_trainable(job_of(tmp_path, story_codec, settings, start=base))
     reference_log_probs(model, rows[:3], 4096)
     model.train()
     token_log_probs(model, collate_pairs([Item(row) for row in rows[:3]])).sum().backward()

@@ -14,28 +14,29 @@ from scdpo.precision import Choice
 from scdpo.solutions.rendering import render
 from scdpo.solutions.solution import Solution
 from scdpo.training.collator import Item
+from scdpo.training.log_probs import CHUNK
 from scdpo.training.model_files import check_model, fingerprint, load_model, load_tokenizer
 from scdpo.training.objectives import PreferenceObjective
 from scdpo.training.plan import fill, plan_steps, split
-from scdpo.training.reference import cached_reference, reference_log_probs
+from scdpo.training.reference import cached_reference, compute, reference_log_probs
 from scdpo.training.scratch import make_model
 from scdpo.training.settings import LoraSettings, OptimizerSettings, PreferenceSettings
 from scdpo.training.trackers import prepare_trackers
 from scdpo.training.train import last_whole_checkpoint, rows_of, train_preference, train_sft
 from scdpo.training.trainer import TreeTrainer
 from tests.conftest import CORRECT, make_tree
-from tests.training.conftest import SIZES, same, training, weights
+from tests.training.conftest import SIZES, job_of, same, weights
 
 SFT = OptimizerSettings(lr=1e-2, epochs=1, batch=8, threads=1)
 
 
 @pytest.mark.parametrize("budget", [1, 300, 10**6])
-def test_any_micro_batch_split_gives_the_same_update(budget, base, trees, questions, story_codec, tmp_path):
+def test_any_micro_batch_split_gives_the_same_update(budget, base, trees, story_codec, tmp_path):
     """One step over all trees, as one micro-batch and in parts: the parts' gradients add up to the whole's (to rounding).
 
     With plain SGD, because Adam's first step makes as much of a gradient of 1e-9 as of one of 1.
     """
-    rows, _ = rows_of(trees, questions, story_codec, 256)
+    rows, _ = rows_of(trees, story_codec, 256)
     reference = reference_log_probs(load_model(base), rows, 10**5)
     items = [Item(row, values) for row, values in zip(rows, reference, strict=True)]
     updates = []
@@ -54,12 +55,12 @@ def test_any_micro_batch_split_gives_the_same_update(budget, base, trees, questi
     assert not same(weights(base), updates[0], tolerance=1e-3)
 
 
-def test_training_raises_the_margin(base, trees, questions, story_codec, tmp_path):
+def test_training_raises_the_margin(base, trees, story_codec, tmp_path):
     """After DPO on a few trees the chosen ends are likelier against the rejected ones than before; naive and
     step-controlled figures are logged apart."""
     settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=4, batch=8, threads=1)
-    job = training(tmp_path)
-    facts = train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    job = job_of(tmp_path, story_codec, settings, start=base)
+    facts = train_preference(job, trees)
     assert facts["pairs"] == sum(len(tree.branches) for tree in trees)
     *log, last = [json.loads(line) for line in job.log.read_text().splitlines()]
     assert last == facts
@@ -74,22 +75,22 @@ def test_an_interrupted_training_ends_in_the_same_weights(story_problems, story_
     solutions = [(p.question, Solution(story_codec.read(p.solution), CORRECT)) for p in story_problems[:64]]
     for optimizer in ("muon", "adamw"):
         settings = SFT.model_copy(update={"epochs": 2.0, "checkpoint_every": 5, "optimizer": optimizer})
-        whole, torn = training(tmp_path, f"whole-{optimizer}"), training(tmp_path, f"torn-{optimizer}")
-        train_sft(make_model(SIZES, story_tokenizer, 1), solutions, story_codec, settings, 256, whole)
+        whole, torn = (job_of(tmp_path, story_codec, settings, f"{name}-{optimizer}") for name in ("whole", "torn"))
+        train_sft(whole, make_model(SIZES, story_tokenizer, 1), solutions)
 
         class Stop(Exception):
             pass
 
-        def stop_at_eight(done, total, stop=Stop):
+        def stop_at_eight(done, total, *said, stop=Stop):
             if done == 8:
                 raise stop
 
         with pytest.raises(Stop):
-            train_sft(make_model(SIZES, story_tokenizer, 1), solutions, story_codec, settings, 256, torn, stop_at_eight)
+            train_sft(replace(torn, report=stop_at_eight), make_model(SIZES, story_tokenizer, 1), solutions)
         assert not torn.folder.exists()
         seen = []
         again = make_model(SIZES, story_tokenizer, 99)
-        train_sft(again, solutions, story_codec, settings, 256, torn, lambda done, total, seen=seen: seen.append(done))
+        train_sft(replace(torn, report=lambda done, *told, seen=seen: seen.append(done)), again, solutions)
         assert seen[0] == 6, "it went on after the checkpoint"
         assert same(weights(whole.folder), weights(torn.folder)), optimizer
         assert whole.log.read_text().count("\n") == torn.log.read_text().count("\n")
@@ -97,8 +98,8 @@ def test_an_interrupted_training_ends_in_the_same_weights(story_problems, story_
 
 def test_saved_in_the_librarys_layout(base, story_problems, story_codec, tmp_path):
     solutions = [(p.question, Solution(story_codec.read(p.solution), CORRECT)) for p in story_problems[:16]]
-    job = training(tmp_path)
-    train_sft(load_model(base), solutions, story_codec, SFT, 256, job)
+    job = job_of(tmp_path, story_codec, SFT)
+    train_sft(job, load_model(base), solutions)
     names = {file.name for file in job.folder.iterdir()}
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "README.md"} <= names
     assert "fact: 1" in (job.folder / "README.md").read_text()
@@ -107,30 +108,30 @@ def test_saved_in_the_librarys_layout(base, story_problems, story_codec, tmp_pat
     assert fingerprint(job.folder) != fingerprint(base)
 
 
-def test_trees_too_long_are_dropped_and_counted(base, trees, questions, story_codec, tmp_path):
-    longest = max(render(tree, story_codec.prompt(questions[tree.problem]), 2).longest for tree in trees)
+def test_trees_too_long_are_dropped_and_counted(base, trees, story_codec, tmp_path):
+    longest = max(render(tree, story_codec.prompt(tree.question), 2).longest for tree in trees)
     settings = PreferenceSettings(lr=1e-3, epochs=1, threads=1)
-    facts = train_preference(base, trees, questions, story_codec, settings, longest - 1, tmp_path / "c", training(tmp_path))
+    facts = train_preference(job_of(tmp_path, story_codec, settings, start=base, context=longest - 1), trees)
     assert set(facts["dropped"]) <= {"branch too long", "trunk too long"}
     assert sum(facts["dropped"].values()) >= 1
     assert facts["trees"] + sum(facts["dropped"].values()) == len(trees)
 
 
-def test_nothing_to_train_on_and_no_finite_loss(base, trees, questions, story_codec, tmp_path):
+def test_nothing_to_train_on_and_no_finite_loss(base, trees, story_codec, tmp_path):
     settings = PreferenceSettings(lr=1e-3, epochs=1, threads=1)
     with pytest.raises(ModelError, match="nothing to train on"):
-        train_preference(base, [], questions, story_codec, settings, 256, tmp_path / "c", training(tmp_path))
+        train_preference(job_of(tmp_path, story_codec, settings, start=base), [])
     broken = load_model(base)
     with torch.no_grad():
         broken.lm_head.weight[5] = float("nan")
-    solutions = [(questions[tree.problem], tree.trunk) for tree in trees]
+    solutions = [(tree.question, tree.trunk) for tree in trees]
     with pytest.raises(ModelError, match=r"the loss is nan at step 1 \(tree .*\); lower the learning rate"):
-        train_sft(broken, solutions, story_codec, SFT, 256, training(tmp_path))
+        train_sft(job_of(tmp_path, story_codec, SFT), broken, solutions)
 
 
-def test_an_infinite_loss_names_its_tree(base, trees, questions, story_codec, tmp_path):
+def test_an_infinite_loss_names_its_tree(base, trees, story_codec, tmp_path):
     """One pair's reference log-prob is beyond numbers: the training stops, and says whose."""
-    rows, _ = rows_of(trees, questions, story_codec, 256)
+    rows, _ = rows_of(trees, story_codec, 256)
     model = load_model(base)
     values = reference_log_probs(model, rows, 10**5)
     items = [Item(row, value) for row, value in zip(rows, values, strict=True)]
@@ -141,24 +142,26 @@ def test_an_infinite_loss_names_its_tree(base, trees, questions, story_codec, tm
         TreeTrainer(model, steps, PreferenceObjective(0.5), arguments).train()
 
 
-def test_reference_log_probs_are_computed_once(base, trees, questions, story_codec, tmp_path):
+def test_reference_log_probs_are_computed_once(base, trees, story_codec, tmp_path):
     """A second time the model is not asked; another model or other rows are computed anew."""
-    rows = [render(tree, story_codec.prompt(questions[tree.problem]), story_codec.end_id) for tree in trees]
+    rows = [render(tree, story_codec.prompt(tree.question), story_codec.end_id) for tree in trees]
     model = load_model(base)
     cache = tmp_path / "reference"
-    first = cached_reference(cache, "model-a", model, rows, 500)
-    assert cached_reference(cache, "model-a", None, rows, 9000) == first
-    cached_reference(cache, "model-b", model, rows, 500)
-    assert cached_reference(cache, "model-a", None, rows[1:], 500) == first[1:]
+    ask = lambda rows: compute(model, rows, 500, "tree", CHUNK)  # noqa: E731
+    first = cached_reference(cache / "model-a.jsonl", rows, ask)
+    assert cached_reference(cache / "model-a.jsonl", rows, None) == first
+    cached_reference(cache / "model-b.jsonl", rows, ask)
+    assert cached_reference(cache / "model-a.jsonl", rows[1:], None) == first[1:]
+    assert cached_reference(None, rows, ask) == first
     assert sorted(file.name for file in cache.iterdir()) == ["model-a.jsonl", "model-b.jsonl"]
     lines = (cache / "model-a.jsonl").read_text().splitlines(keepends=True)
     assert len(lines) == sum(len(row.pairs) for row in rows)
     (cache / "model-a.jsonl").write_text("".join(lines)[:-9])
-    again = cached_reference(cache, "model-a", model, rows, 500)
+    again = cached_reference(cache / "model-a.jsonl", rows, ask)
     for one, other in zip(again, first, strict=True):
         assert torch.tensor(one).allclose(torch.tensor(other), atol=1e-4)
     moved = replace(rows[0], ids=(*rows[0].ids[:-2], 5, rows[0].ids[-1]))
-    assert cached_reference(cache, "model-a", model, [moved], 500)[0][0] != first[0][0]
+    assert cached_reference(cache / "model-a.jsonl", [moved], ask)[0][0] != first[0][0]
     assert [len(values) for values in first] == [len(row.pairs) for row in rows]
     budgets = [reference_log_probs(load_model(base), rows, budget) for budget in (1, 10**6)]
     for one, other in zip(*budgets, strict=True):
@@ -238,13 +241,13 @@ def test_a_model_is_looked_at_before_a_run(base, tmp_path):
         check_model(torn)
 
 
-def test_figures_go_to_tensorboard(base, trees, questions, story_codec, tmp_path):
+def test_figures_go_to_tensorboard(base, trees, story_codec, tmp_path):
     """By the library's own callback, into the run; both kinds of pairs apart."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = PreferenceSettings(lr=1e-3, epochs=1, batch=8, threads=1, report_to=("tensorboard",))
-    job = training(tmp_path)
-    train_preference(base, trees, questions, story_codec, settings, 256, tmp_path / "cache", job)
+    job = job_of(tmp_path, story_codec, settings, start=base)
+    train_preference(job, trees)
     events = EventAccumulator(str(tmp_path / "tensorboard" / "m")).Reload()
     logged = [json.loads(line) for line in job.log.read_text().splitlines()][:-1]
     for figure in ("naive/rewards/margin", "step-controlled/rewards/margin", "log_probs/chosen"):
@@ -258,14 +261,14 @@ def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
         prepare_trackers(("trackio",), tmp_path / "m.jsonl")
 
 
-def test_bfloat16(base, trees, questions, story_codec, tmp_path, monkeypatch):
+def test_bfloat16(base, trees, story_codec, tmp_path, monkeypatch):
     """Trains as float32 does but for rounding, has reference log-probs of its own, and is what "auto" takes of the two."""
     settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=4, batch=8, threads=1)
     lasts = {}
     for precision in ("float32", "bfloat16"):
         chosen = settings.model_copy(update={"precision": precision})
-        job = training(tmp_path, precision)
-        facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
+        job = job_of(tmp_path, story_codec, chosen, precision, start=base)
+        facts = train_preference(job, trees)
         assert facts["first_loss"] == pytest.approx(0.6931, abs=0.02)
         lasts[precision] = facts["last_loss"]
     assert lasts["bfloat16"] == pytest.approx(lasts["float32"], abs=0.1)
@@ -273,12 +276,12 @@ def test_bfloat16(base, trees, questions, story_codec, tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache").iterdir())) == 2
     monkeypatch.setattr("scdpo.precision.choose", lambda device: Choice("bfloat16", "it has it"))
     chosen = settings.model_copy(update={"precision": "auto"})
-    facts = train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", training(tmp_path, "auto"))
+    facts = train_preference(job_of(tmp_path, story_codec, chosen, "auto", start=base), trees)
     assert facts["last_loss"] == lasts["bfloat16"]
 
 
 @pytest.mark.parametrize("rank", [0, 4])
-def test_activation_checkpointing_changes_nothing(rank, base, trees, questions, story_codec, tmp_path, monkeypatch):
+def test_activation_checkpointing_changes_nothing(rank, base, trees, story_codec, tmp_path, monkeypatch):
     settings = PreferenceSettings(beta=0.5, lr=2e-3, epochs=1, batch=8, threads=1, lora=LoraSettings(rank=rank))
     """But that layers are computed again."""
     passes = {False: 0, True: 0}
@@ -291,8 +294,8 @@ def test_activation_checkpointing_changes_nothing(rank, base, trees, questions, 
     monkeypatch.setattr(LlamaMLP, "forward", counted)
     for checkpointing in (False, True):
         chosen = settings.model_copy(update={"activation_checkpointing": checkpointing})
-        job = training(tmp_path, str(checkpointing))
-        train_preference(base, trees, questions, story_codec, chosen, 256, tmp_path / "cache", job)
+        job = job_of(tmp_path, story_codec, chosen, str(checkpointing), start=base)
+        train_preference(job, trees)
     assert passes[True] == 2 * passes[False] > 0
     assert same(weights(tmp_path / "False"), weights(tmp_path / "True"), tolerance=1e-6)
     assert not same(weights(base), weights(tmp_path / "True"), tolerance=1e-4)

@@ -13,10 +13,11 @@ from scdpo.cli.options import Shown
 from scdpo.errors import ExchangeError, RunError
 from scdpo.exchange.exporting import write_export
 from scdpo.exchange.formats import OUT_FORMATS
-from scdpo.exchange.tree_file import AskedTree, read_tree_file
+from scdpo.exchange.tree_file import read_tree_file
 from scdpo.problems.settings import each_source
 from scdpo.sampling.arms import Arm, arm_trees
 from scdpo.settings import Settings
+from scdpo.solutions.tree import SolutionTree
 
 if TYPE_CHECKING:
     from scdpo.run.directory import RunDirectory
@@ -63,14 +64,13 @@ def export_pairs(options: Export, console: Console) -> None:
     console.print(f"{out}: {told} pairs for {options.format}; {out / 'README.md'} says how to train on them", markup=False)
 
 
-def run_trees(run: RunDirectory, arm: Arm) -> list[AskedTree]:
+def run_trees(run: RunDirectory, arm: Arm) -> list[SolutionTree]:
     """The trees that an arm of the first round trains on. Raises RunError where they are not all there."""
     current = run.round(1)
     if not current.trees.is_complete():
         raise RunError(f"{run.path} has not all its trees yet; run: scdpo fork {run.path}")
     samples = current.read_samples() if arm == "dpo-data-equal" else ()
-    problems = {problem.id: problem for problem in run.pair_problems}
-    return [AskedTree(problems[tree.problem], tree) for tree in arm_trees(arm, current.read_trees(), samples)]
+    return arm_trees(arm, current.read_trees(), samples)
 
 
 def run_facts(run: RunDirectory, arm: str) -> dict[str, str]:

@@ -78,7 +78,7 @@ def import_pairs(options: Import, console: Console) -> None:
             write(line)
     with written(options.json_file) as write:
         write(json.dumps({"format": format, **figures}, indent=2) + "\n")
-    whole = all(each.tree.trunk.finish == "end" for each in growth.trees)
+    whole = all(tree.trunk.finish == "end" for tree in growth.trees)
     arms = json.dumps([*(["rft"] if whole else []), *(["dpo"] if growth.naive else []), "scdpo"])
     fields = f"--run.arms '{arms}'" + (f" --code.format {code}" if code else "")
     fields += f" --steps.format {options.steps}" if options.steps != "auto" and not code else ""

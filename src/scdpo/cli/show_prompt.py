@@ -21,9 +21,8 @@ from scdpo.problems.source import SPLITS, Split, make_splits
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
 from scdpo.settings import Settings
 from scdpo.solutions.codec import BROKEN, Codec
-from scdpo.solutions.rendering import render
+from scdpo.solutions.rendering import render_solution
 from scdpo.solutions.solution import Solution
-from scdpo.solutions.tree import SolutionTree
 from scdpo.solutions.verdict import Verdict
 
 TRAINED, SPECIAL, GIVEN = "bold green", "bold magenta", "dim"
@@ -185,7 +184,7 @@ def print_worked(console: Console, codec: Codec, problem: Problem) -> None:
     except ModelError as error:
         console.print(f"the worked solution of {problem.id} is left out: {error}", markup=False)
         return
-    row = render(SolutionTree(problem.id, solution), prompt, codec.end_id, codec.counts_outputs)
+    row = render_solution(problem.id, solution, prompt, codec.end_id, codec.counts_outputs)
     counted = set(row.trunk)
     trained = [place in counted for place in range(len(row))]
     own = sum(len(step.ids) for step in solution.steps)

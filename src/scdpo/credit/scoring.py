@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scdpo.credit.record import Span
 from scdpo.errors import ModelError
-from scdpo.solutions.rendering import TreeRow, render
-from scdpo.solutions.tree import SolutionTree
+from scdpo.solutions.rendering import TreeRow, render_solution
 
 if TYPE_CHECKING:
     from scdpo.solutions.codec import Codec
@@ -24,7 +23,7 @@ LogProbs = tuple[float, ...]
 
 def credit_row(name: str, question: str, solution: Solution, codec: Codec) -> TreeRow:
     """A solution behind its prompt, as the row that is scored: the tokens that the model wrote count, and its end."""
-    return render(SolutionTree(name, solution), codec.prompt(question), codec.end_id)
+    return render_solution(name, solution, codec.prompt(question), codec.end_id)
 
 
 def token_scores(

@@ -15,14 +15,14 @@ from scdpo.errors import ExchangeError
 from scdpo.exchange.card import data_card
 from scdpo.exchange.formats import OUT_FORMATS
 from scdpo.exchange.pair import columns, pairs_of
-from scdpo.exchange.tree_file import AskedTree
 from scdpo.files import whole_folder
+from scdpo.solutions.tree import SolutionTree
 
 
 def write_export(
     folder: Path,
     format: str,
-    trees: Iterable[AskedTree],
+    trees: Iterable[SolutionTree],
     template: str,
     facts: Mapping[str, str],
     texts: Mapping[str, str],
@@ -36,9 +36,9 @@ def write_export(
     """
     form = OUT_FORMATS[format]
     rows, kinds = [], Counter[str]()
-    for each in trees:
-        prompt = template.replace("{question}", each.problem.question)
-        for fork, pair in pairs_of(each.problem, each.tree):
+    for tree in trees:
+        prompt = template.replace("{question}", tree.question)
+        for fork, pair in pairs_of(tree):
             rows.append(form.row(pair, prompt) | columns(pair, fork))
             kinds[pair.kind] += 1
     if not rows:

@@ -13,10 +13,8 @@ from itertools import accumulate, count
 
 from scdpo.errors import ModelError
 from scdpo.exchange.pair import NotImportable, TextPair
-from scdpo.exchange.tree_file import AskedTree
 from scdpo.grading.extraction import GUESSES, extract
 from scdpo.grading.grade import grade
-from scdpo.problems.problem import Problem
 from scdpo.solutions.codec import Codec
 from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.tree import Branch, SolutionTree
@@ -37,7 +35,7 @@ class Growth:
     pairs that should have been graded again, and have no gold answer or are single steps.
     """
 
-    trees: list[AskedTree] = field(default_factory=list)
+    trees: list[SolutionTree] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     moved: int = 0
     answers: int = 0
@@ -45,11 +43,11 @@ class Growth:
 
     @property
     def naive(self) -> int:
-        return sum(not branch.is_step_controlled for each in self.trees for branch in each.tree.branches)
+        return sum(not branch.is_step_controlled for tree in self.trees for branch in tree.branches)
 
     @property
     def step_controlled(self) -> int:
-        return sum(len(each.tree.branches) for each in self.trees) - self.naive
+        return sum(len(tree.branches) for tree in self.trees) - self.naive
 
 
 def grow(pairs: Iterable[TextPair], codec: Codec, regrade: bool = False) -> Growth:
@@ -71,10 +69,10 @@ def grow(pairs: Iterable[TextPair], codec: Codec, regrade: bool = False) -> Grow
     used: set[str] = set()
     for group in groups.values():
         own = group[0].problem
-        asked = _grow_one(own if own and own not in used else next(free), group, codec, growth, regrade)
-        if asked is not None:
-            used.add(asked.problem.id)
-            growth.trees.append(asked)
+        tree = _grow_one(own if own and own not in used else next(free), group, codec, growth, regrade)
+        if tree is not None:
+            used.add(tree.problem)
+            growth.trees.append(tree)
     return growth
 
 
@@ -120,7 +118,7 @@ def with_questions(pairs: Sequence[TextPair], template: str) -> list[TextPair]:
     return found
 
 
-def _grow_one(name: str, group: Sequence[TextPair], codec: Codec, growth: Growth, regrade: bool) -> AskedTree | None:
+def _grow_one(name: str, group: Sequence[TextPair], codec: Codec, growth: Growth, regrade: bool) -> SolutionTree | None:
     """The tree of pairs that share question and chosen solution; None where none of them can be a branch."""
     first = group[0]
     given = next((pair.answer for pair in group if pair.answer), "")
@@ -147,7 +145,7 @@ def _grow_one(name: str, group: Sequence[TextPair], codec: Codec, growth: Growth
         return None
     answer = given or trunk.verdict.extracted or ""
     growth.answers += bool(answer and not given)
-    return AskedTree(Problem(name, first.question, answer), SolutionTree(name, trunk, tuple(branches.values())))
+    return SolutionTree(name, first.question, trunk, tuple(branches.values()), answer)
 
 
 def _trunk(pair: TextPair, codec: Codec, gold: str) -> Solution:

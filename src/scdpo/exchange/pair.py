@@ -12,7 +12,6 @@ from typing import Any
 
 from scdpo.marks import BLOCK_END, MESSAGE_END
 from scdpo.problems.jsonl import as_text
-from scdpo.problems.problem import Problem
 from scdpo.solutions.solution import FinishReason
 from scdpo.solutions.tree import SolutionTree
 from scdpo.solutions.verdict import Verdict
@@ -45,7 +44,7 @@ class TextPair:
         return "step-controlled" if self.kept else "naive"
 
 
-def pairs_of(problem: Problem, tree: SolutionTree) -> Iterator[tuple[int, TextPair]]:
+def pairs_of(tree: SolutionTree) -> Iterator[tuple[int, TextPair]]:
     """(fork, pair) of every branch of a tree.
 
     Solutions in marked blocks end in their own mark, which is no token that other tools add; reading takes it off again.
@@ -57,12 +56,12 @@ def pairs_of(problem: Problem, tree: SolutionTree) -> Iterator[tuple[int, TextPa
         yield (
             branch.fork,
             TextPair(
-                question=problem.question,
+                question=tree.question,
                 kept=kept,
                 chosen=tree.trunk.text[len(kept) :] + end,
                 rejected=branch.text + end,
-                answer=problem.answer,
-                problem=problem.id,
+                answer=tree.answer,
+                problem=tree.problem,
                 chosen_verdict=tree.trunk.verdict,
                 rejected_verdict=branch.verdict,
                 finish=tree.trunk.finish,

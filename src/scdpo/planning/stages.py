@@ -115,7 +115,7 @@ def known(recipe: Recipe, chances: Chances, cores: int, run: Path | None = None)
     if recipe.sampling.trees:
         own = run / "problems" / "trees.jsonl" if run else None
         file = own if own and own.is_file() else recipe.sampling.trees
-        kinds = [[branch.is_step_controlled for branch in asked.tree.branches] for asked in read_tree_file(file)]
+        kinds = [[branch.is_step_controlled for branch in tree.branches] for tree in read_tree_file(file)]
         controlled = sum(map(sum, kinds))
         given = Given(len(kinds), sum(map(len, kinds)) - controlled, controlled)
     return Known(shape, place, lengths, chances, cores, given)

@@ -67,16 +67,25 @@ def make_stand_in(
     recipe: Recipe, tokenizer: Any, architecture: Architecture, lessons: Sequence[Problem], place: Path
 ) -> tuple[Recipe, str]:
     """The smoke's recipe with the stand-in for its model, made in place/model where it is not there yet; and what it is."""
-    from scdpo.training.train import Training, train_sft
+    from scdpo.training.job import TrainingJob
+    from scdpo.training.train import train_sft
 
     folder = place / "model"
     model = tiny_model(architecture.config, tokenizer, derive_seed(recipe.run.seed, "stand-in"))
     if not folder.is_dir():
         codec = codec_of(recipe, tokenizer)
         worked = [(p.question, Solution(codec.read(p.solution or ""), Verdict("correct"))) for p in lessons]
-        seed = derive_seed(recipe.run.seed, "teaching")
-        training = Training("a stand-in of scdpo", folder, place / "teaching.jsonl", seed, {"stands in for": recipe.model.path})
-        train_sft(model, worked, codec, TEACHING, recipe.model.context, training)
+        job = TrainingJob(
+            name="a stand-in of scdpo",
+            settings=TEACHING,
+            codec=codec,
+            context=recipe.model.context,
+            folder=folder,
+            log=place / "teaching.jsonl",
+            seed=derive_seed(recipe.run.seed, "teaching"),
+            facts={"stands in for": recipe.model.path},
+        )
+        train_sft(job, model, worked)
     size = sum(weights.numel() for weights in model.parameters())
     what = type(model).__name__
     if architecture.model_type in STAND_INS:

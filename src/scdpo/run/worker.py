@@ -23,6 +23,7 @@ from scdpo.sampling.settings import SamplingSettings
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.seeds import derive_seed
 from scdpo.solutions.codec import Codec
+from scdpo.training.job import Report, TrainingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,6 @@ class Worker:
 
         recipe = self.run.recipe
         return codec_of(recipe, load_tokenizer(self.run.round(1).model("sft"), recipe.model.trust_remote_code))
-
-    @cached_property
-    def questions(self) -> dict[str, str]:
-        """Those of the pair problems, by id."""
-        return {problem.id: problem.question for problem in self.run.pair_problems}
 
     @cached_property
     def sandbox(self) -> Sandbox | None:
@@ -118,17 +114,27 @@ class Worker:
         self._loaded = None
         use_threads(threads)
 
-    def training_of(self, current: Round, name: str) -> Any:
-        """Where a training's results go, with the facts of its card."""
-        from scdpo.training.train import Training
-
-        recipe = current.run.recipe
+    def job(self, current: Round, name: str, report: Report, codec: Codec | None = None) -> TrainingJob[Any]:
+        """One of a round's trainings, with the facts of its card. codec: of an SFT, before whose end the run has none."""
+        run, recipe = current.run, current.run.recipe
         settings = {"sft": recipe.sft, "rft": recipe.rft}.get(name, recipe.training)
         facts = {"method": name, "problems": ", ".join(each_source(recipe.problems.source)), "run seed": recipe.run.seed}
         facts |= {} if current.is_first else {"round": current.number, "reference": recipe.run.reference}
         facts |= settings.model_dump(mode="json")
-        title = f"scdpo {name}" if current.is_first else f"scdpo {name}, round {current.number}"
-        return Training(title, current.model(name), current.log(name), derive_seed(current.seed, "training", name), facts)
+        models = {"start": current.start, "reference": current.reference, "cache": run.reference_cache} if name != "sft" else {}
+        return TrainingJob(
+            name=f"scdpo {name}" if current.is_first else f"scdpo {name}, round {current.number}",
+            settings=settings,
+            codec=codec or self.codec,
+            context=recipe.context_of(settings),
+            folder=current.model(name),
+            log=current.log(name),
+            seed=derive_seed(current.seed, "training", name),
+            trust_remote_code=recipe.model.trust_remote_code,
+            facts=facts,
+            report=report,
+            **models,
+        )
 
 
 def use_threads(count: int) -> None:

@@ -135,10 +135,10 @@ def answer_once(problem: Problem, temperature: float, seed: int, rules: Sampling
     return (yield from continue_solution(problem, (), TemperatureRamp.constant(temperature), seed, rules))
 
 
-def naive_tree(samples: ProblemSamples, rules: SamplingRules) -> SolutionTree | None:
+def naive_tree(problem: Problem, samples: ProblemSamples, rules: SamplingRules) -> SolutionTree | None:
     """The problem's naive pair as a tree: its first preferred solution and its first wrong one. None where one is missing."""
     trunk = next((sample for sample in samples.samples if rules.is_preferred(sample)), None)
     wrong = next((sample for sample in samples.samples if sample.verdict.is_wrong), None)
     if trunk is None or wrong is None:
         return None
-    return SolutionTree(samples.problem, trunk, (Branch(0, wrong.steps, wrong.verdict),))
+    return SolutionTree(problem.id, problem.question, trunk, (Branch(0, wrong.steps, wrong.verdict),), problem.answer)

@@ -119,7 +119,7 @@ def fork_problem(
     settings: ForkSettings,
 ) -> Rollout[ForkedProblem]:
     """Fork the problem's trunk, then sample until it has as many naive pairs as its tree has branches."""
-    tree = naive_tree(samples, rules)
+    tree = naive_tree(problem, samples, rules)
     if tree is None:
         return ForkedProblem(problem.id, None)
     tries, branches = [], list(tree.branches)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scdpo.solutions.solution import Step
+from scdpo.solutions.solution import Solution, Step
 from scdpo.solutions.tree import SolutionTree
 
 
@@ -58,12 +58,8 @@ def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs
     The outputs of code count only with count_outputs: the model did not write them. Where a branch says at first what its
     trunk says there, the trunk's tokens serve both: they count on both sides.
     """
-    row = _RowBuilder()
-    row.add(prompt)
+    row, trunk, counted = _begin(tree.trunk, prompt, end_id, count_outputs)
     base = len(prompt)
-    ids, counts = _tokens(tree.trunk.steps, tree.trunk.finish, end_id, count_outputs)
-    trunk = row.add(ids)
-    counted = [False] * base + counts
     pairs = []
     for number, branch in enumerate(tree.branches, start=1):
         fork = base + sum(len(step.ids) for step in tree.kept(branch))
@@ -75,6 +71,22 @@ def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs
         chosen = tuple(place for place in range(fork, trunk.stop) if counted[place])
         pairs.append(RowPair(branch.fork, chosen, tuple(place for place, counts in rejected if counts)))
     return row.build(tree.problem, tuple(place for place in trunk if counted[place]), tuple(pairs))
+
+
+def render_solution(name: str, solution: Solution, prompt: Sequence[int], end_id: int, count_outputs: bool = False) -> TreeRow:
+    """The row of a single solution, as that of a tree without branches."""
+    row, own, counted = _begin(solution, prompt, end_id, count_outputs)
+    return row.build(name, tuple(place for place in own if counted[place]), ())
+
+
+def _begin(
+    solution: Solution, prompt: Sequence[int], end_id: int, count_outputs: bool
+) -> tuple[_RowBuilder, range, list[bool]]:
+    """A row of a prompt and a solution, the solution's indices, and whether each of the row's tokens counts."""
+    row = _RowBuilder()
+    row.add(prompt)
+    ids, counts = _tokens(solution.steps, solution.finish, end_id, count_outputs)
+    return row, row.add(ids), [False] * len(prompt) + counts
 
 
 def _tokens(steps: Sequence[Step], finish: str, end_id: int, count_outputs: bool) -> tuple[list[int], list[bool]]:

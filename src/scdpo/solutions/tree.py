@@ -46,11 +46,14 @@ class SolutionTree:
     """A trunk (a correct solution of problem `problem`) and its branches. Each branch is one preference pair:
 
     prompt = question + kept steps, chosen = the rest of the trunk, rejected = the branch's steps.
+    answer: the gold answer, "" where nobody knows it.
     """
 
     problem: str
+    question: str
     trunk: Solution
     branches: tuple[Branch, ...] = ()
+    answer: str = ""
 
     def kept(self, branch: Branch) -> tuple[Step, ...]:
         """The steps that chosen and rejected share."""
@@ -67,6 +70,8 @@ class SolutionTree:
     def to_json(self) -> dict[str, Any]:
         return {
             "problem": self.problem,
+            "question": self.question,
+            "answer": self.answer,
             "trunk": self.trunk.to_json(),
             "branches": [branch.to_json() for branch in self.branches],
         }
@@ -75,6 +80,8 @@ class SolutionTree:
     def from_json(cls, record: Mapping[str, Any]) -> SolutionTree:
         return cls(
             record["problem"],
+            record["question"],
             Solution.from_json(record["trunk"]),
             tuple(Branch.from_json(branch) for branch in record["branches"]),
+            record["answer"],
         )

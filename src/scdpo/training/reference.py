@@ -40,26 +40,16 @@ def reference_log_probs(
 
 
 def cached_reference(
-    folder: Path,
-    model_key: str,
-    model: Any,
-    rows: Sequence[TreeRow],
-    token_budget: int,
-    layout: Layout = "tree",
-    chunk: int = CHUNK,
-    report: Report = lambda done, total: None,
+    file: Path | None, rows: Sequence[TreeRow], ask: Callable[[Sequence[TreeRow]], Mapping[str, Values]]
 ) -> list[Reference]:
-    """`reference_log_probs`, where `folder` does not hold them already for the same model and pairs.
-
-    model_key: the model's fingerprint, and whatever else changes its log-probs (precision, quantization).
-    """
-    file = folder / f"{model_key}.jsonl"
-    known = read_cache(file)
+    """The reference log-probs of the rows' pairs: those that `file` holds, the others from `ask` (see compute), and then in the
+    file too. file: of one model in one number format; None: nothing is kept."""
+    known = read_cache(file) if file else {}
     missing = [row for row in rows if any(pair_key(row, pair) not in known for pair in row.pairs)]
     if missing:
-        found = compute(model, missing, token_budget, layout, chunk, report)
-        if launched().is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
+        found = ask(missing)
+        if file and launched().is_main_process:
+            file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps({"pair": key, "log_probs": values}) for key, values in found.items()]
             with file.open("a+b") as out:
                 torn = out.tell() > 0 and not ends_line(out)

@@ -11,11 +11,11 @@ from scdpo.run.stages.sample import SOLVED_WITH, naive_samples, pair_problems, s
 from scdpo.run.stages.sft import given_file
 
 if TYPE_CHECKING:
-    from scdpo.exchange.tree_file import AskedTree
     from scdpo.problems.problem import Problem
     from scdpo.run.directory import Round
     from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
+    from scdpo.solutions.tree import SolutionTree
 
 
 @once
@@ -79,20 +79,20 @@ def forked(
     return [record.to_json() for record in records]
 
 
-def as_given(worker: Worker, given: Sequence[AskedTree], report: Callable[[int, int], None]) -> list[dict[str, Any]]:
+def as_given(worker: Worker, given: Sequence[SolutionTree], report: Callable[[int, int], None]) -> list[dict[str, Any]]:
     """The task of given trees: as forking would have made them. Raises RunError for ids of another tokenizer."""
     from scdpo.sampling.stages import ForkedProblem
 
     codec = worker.codec
-    for each in given:
-        for solution in (each.tree.trunk, *map(each.tree.whole, each.tree.branches)):
+    for tree in given:
+        for solution in (tree.trunk, *map(tree.whole, tree.branches)):
             if max(solution.ids) >= len(codec.tokenizer) or codec.spell(solution.ids).text != solution.text:
                 raise RunError(
-                    f"{each.problem.id} of sampling.trees was made into tokens by another tokenizer than the run's; import it "
+                    f"{tree.problem} of sampling.trees was made into tokens by another tokenizer than the run's; import it "
                     f"again with --tokenizer {worker.run.round(1).model('sft')}, for a new run"
                 )
     report(len(given), len(given))
-    return [ForkedProblem(each.problem.id, each.tree).to_json() for each in given]
+    return [ForkedProblem(tree.problem, tree).to_json() for tree in given]
 
 
 def found(current: Round) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scdpo.errors import ModelError
@@ -14,9 +15,14 @@ from scdpo.run.stage import Output, Stage, once
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scdpo.problems.problem import Problem
     from scdpo.run.directory import Round, RunDirectory
+    from scdpo.run.recipe import Recipe
     from scdpo.run.tools import Tools
     from scdpo.run.worker import Worker
+    from scdpo.solutions.codec import Codec
+    from scdpo.solutions.solution import Solution
+    from scdpo.training.job import TrainingJob
 
 
 def given_file(run: RunDirectory, file: Path) -> Output:
@@ -56,76 +62,100 @@ def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
 
 
 def train_sft_model(worker: Worker, report: Callable[[int, int], None]) -> dict[str, Any]:
-    """The task: facts of the training, none where there is nothing to train on."""
-    from scdpo.engines.transformers_engine import refuse_other_attention
+    """The task: facts of the training, none where there is nothing to train on. Raises ModelError."""
     from scdpo.run.prompts import codec_of, new_marks, starting_tokenizer
-    from scdpo.seeds import derive_seed
-    from scdpo.solutions.solution import Solution
-    from scdpo.solutions.verdict import Verdict
-    from scdpo.training.adapters import add_adapters, merged, quantization
-    from scdpo.training.model_files import load_model, save_model
-    from scdpo.training.processes import launched
-    from scdpo.training.scratch import grow_embeddings, make_model
-    from scdpo.training.train import card, train_sft
+    from scdpo.training.train import train_sft
 
-    run = worker.run
-    recipe = run.recipe
+    run, recipe = worker.run, worker.run.recipe
     worker.give_way(recipe.sft.threads)
     problems = run.problems("sft")
-    settings = recipe.model
-    seed = derive_seed(recipe.run.seed, "model")
     tokenizer, new_tokens = starting_tokenizer(recipe, problems)
-    if settings.path:
-        if new_tokens and recipe.sft.lora.rank:
-            raise ModelError(
-                f"sft.lora would not train the new tokens {', '.join(new_marks(recipe))}; set its rank to 0, or take a format "
-                "and a prompt without such marks"
-            )
-
-        def untrained() -> Any:
-            model = load_model(settings.place, trust_remote_code=settings.trust_remote_code)
-            if new_tokens:
-                grow_embeddings(model, len(tokenizer), seed)
-            return model
-
-    else:
-        untrained = lambda: make_model(settings, tokenizer, seed)  # noqa: E731
-    codec = codec_of(recipe, tokenizer)
-    training = worker.training_of(run.round(1), "sft")
+    if recipe.model.path and new_tokens and recipe.sft.lora.rank:
+        raise ModelError(
+            f"sft.lora would not train the new tokens {', '.join(new_marks(recipe))}; set its rank to 0, or take a format "
+            "and a prompt without such marks"
+        )
+    job = worker.job(run.round(1), "sft", report, codec_of(recipe, tokenizer))
+    untrained = partial(untrained_model, recipe, tokenizer, new_tokens)
     if not problems:
-        model = untrained()
-        refuse_other_attention(model, settings.context)
-        if launched().is_main_process:
-            save_model(model, tokenizer, training.folder, "The model as given, without SFT.\n")
-        launched().wait_for_everyone()
+        model = readable(untrained(), recipe)
+        save(job, lambda: model, "The model as given, without SFT.\n")
         return {}
-    right = Verdict("correct")
+    worked, unspelled = worked_solutions(problems, job.codec)
+    if recipe.sft.lora.rank:
+        return train_adapters(job, untrained, worked, unspelled, recipe)
+    return train_sft(job, readable(untrained(), recipe), worked, unspelled)
+
+
+def untrained_model(recipe: Recipe, tokenizer: Any, new_tokens: int) -> Any:
+    """The model that SFT starts from: the given one, with rows for its new tokens, or a new one."""
+    from scdpo.seeds import derive_seed
+    from scdpo.training.model_files import load_model
+    from scdpo.training.scratch import grow_embeddings, make_model
+
+    settings, seed = recipe.model, derive_seed(recipe.run.seed, "model")
+    if not settings.path:
+        return make_model(settings, tokenizer, seed)
+    model = load_model(settings.place, trust_remote_code=settings.trust_remote_code)
+    if new_tokens:
+        grow_embeddings(model, len(tokenizer), seed)
+    return model
+
+
+def readable(model: Any, recipe: Recipe) -> Any:
+    """The model, where the embedded engine can generate with it. Raises ModelError."""
+    from scdpo.engines.transformers_engine import refuse_other_attention
+
+    refuse_other_attention(model, recipe.model.context)
+    return model
+
+
+def worked_solutions(problems: Iterable[Problem], codec: Codec) -> tuple[list[tuple[str, Solution]], int]:
+    """(question, solution) of the problems, and how many cannot be read into tokens."""
+    from scdpo.solutions.solution import Solution
+    from scdpo.solutions.verdict import Verdict
+
     worked, unspelled = [], 0
     for problem in problems:
         try:
             codec.prompt(problem.question)
-            worked.append((problem.question, Solution(codec.read(problem.solution or ""), right)))
+            worked.append((problem.question, Solution(codec.read(problem.solution or ""), Verdict("correct"))))
         except ModelError:
             unspelled += 1
-    lora = recipe.sft.lora
-    if settings.path and lora.quantize:
-        model = load_model(settings.place, quantization(lora), settings.trust_remote_code)
-    else:
-        model = untrained()
-    refuse_other_attention(model, settings.context)
-    if not lora.rank:
-        return train_sft(model, worked, codec, recipe.sft, recipe.context_of(recipe.sft), training, report, unspelled)
-    adapter = replace(training, folder=training.folder.with_name("sft.adapter"))
+    return worked, unspelled
+
+
+def train_adapters(
+    job: TrainingJob, untrained: Callable[[], Any], worked: Sequence[tuple[str, Solution]], unspelled: int, recipe: Recipe
+) -> dict[str, Any]:
+    """SFT with adapters, which are then merged: what follows starts from a plain model."""
+    from scdpo.training.adapters import add_adapters, merged, quantization
+    from scdpo.training.model_files import load_model
+    from scdpo.training.train import card, train_sft
+
+    settings, lora = recipe.model, recipe.sft.lora
+    adapter = replace(job, folder=job.folder.with_name("sft.adapter"))
     if adapter.folder.is_dir():  # trained before, and stopped in the merging
-        facts = json.loads(adapter.log.read_text(encoding="utf-8").splitlines()[-1])
+        facts = json.loads(job.log.read_text(encoding="utf-8").splitlines()[-1])
     else:
-        model = add_adapters(model, lora, settings.place, training.seed)
-        facts = train_sft(model, worked, codec, recipe.sft, recipe.context_of(recipe.sft), adapter, report, unspelled)
-    if launched().is_main_process:
-        save_model(merged(untrained(), adapter.folder), tokenizer, training.folder, card(training, facts))
-        shutil.rmtree(adapter.folder)
-    launched().wait_for_everyone()
+        is_quantized = settings.path and lora.quantize
+        model = load_model(settings.place, quantization(lora), settings.trust_remote_code) if is_quantized else untrained()
+        model = add_adapters(readable(model, recipe), lora, settings.place, job.seed)
+        facts = train_sft(adapter, model, worked, unspelled)
+    save(job, lambda: merged(untrained(), adapter.folder), card(job, facts), adapter.folder)
     return facts
+
+
+def save(job: TrainingJob, make: Callable[[], Any], card: str, spent: Path | None = None) -> None:
+    """Save a model that no training saves, by one of the launch's processes, and remove what it was made from."""
+    from scdpo.training.model_files import save_model
+    from scdpo.training.processes import launched
+
+    if launched().is_main_process:
+        save_model(make(), job.codec.tokenizer, job.folder, card)
+        if spent is not None:
+            shutil.rmtree(spent)
+    launched().wait_for_everyone()
 
 
 SFT = Stage(

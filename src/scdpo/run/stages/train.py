@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scdpo.run.stage import Output, Stage, once
@@ -72,27 +71,14 @@ def planned_steps(current: Round) -> dict[str, int]:
 def add_reference(worker: Worker, number: int, report: Callable[[int, int], None]) -> dict[str, Any]:
     """The task before the trainings: the reference log-probs of all the pairs that any of them has, into the run's cache."""
     from scdpo.sampling.arms import all_trees, arm_trees
-    from scdpo.training.train import load_trainable, with_reference
+    from scdpo.training.train import with_reference
 
     current = worker.run.round(number)
-    run, recipe = current.run, current.run.recipe
-    worker.give_way(recipe.training.threads)
+    worker.give_way(current.run.recipe.training.threads)
     forked = current.read_trees()
     is_compared = "dpo-data-equal" in current.arms
     trees = all_trees(forked, current.read_samples()) if is_compared else arm_trees("scdpo", forked, ())
-    remote = recipe.model.trust_remote_code
-    load = partial(load_trainable, settings=recipe.training, seed=recipe.run.seed, trust_remote_code=remote)
-    *_, facts = with_reference(
-        load,
-        current.reference,
-        trees,
-        worker.questions,
-        worker.codec,
-        recipe.training,
-        recipe.context_of(recipe.training),
-        run.reference_cache,
-        report,
-    )
+    *_, facts = with_reference(worker.job(current, "scdpo", report), trees)
     return facts
 
 
@@ -102,21 +88,12 @@ def train_arm(worker: Worker, number: int, arm: Arm, report: Callable[[int, int]
     from scdpo.training.train import load_trainable, train_preference, train_sft
 
     current = worker.run.round(number)
-    run, recipe = current.run, current.run.recipe
-    settings = recipe.rft if arm == "rft" else recipe.training
-    worker.give_way(settings.threads)
-    codec, questions = worker.codec, worker.questions
+    job = worker.job(current, arm, report)
+    worker.give_way(job.settings.threads)
     trees = arm_trees(arm, current.read_trees(), current.read_samples() if arm == "dpo-data-equal" else ())
-    training, context, start = worker.training_of(current, arm), recipe.context_of(settings), current.start
-    remote = recipe.model.trust_remote_code
     if arm == "rft":
-        chosen = [(questions[tree.problem], tree.trunk) for tree in trees]
-        model = load_trainable(start, recipe.rft, training.seed, remote)
-        return train_sft(model, chosen, codec, recipe.rft, context, training, report)
-    cache, reference = run.reference_cache, current.reference
-    return train_preference(
-        reference, trees, questions, codec, recipe.training, context, cache, training, report, remote, start=start
-    )
+        return train_sft(job, load_trainable(job), ((tree.question, tree.trunk) for tree in trees))
+    return train_preference(job, trees)
 
 
 def found(current: Round) -> str:
