@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -12,6 +13,14 @@ class Settings(BaseModel):
     """Each room defines its own section; run/recipe puts them together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        """Values that are right alone and wrong together, each with the cure: of the sections in this one. A section that
+        has such values of its own overrides this. path: the section's own, for the fields' names."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                yield from value.misfits(f"{path}.{name}".lstrip("."))
 
     @field_validator("*", mode="before")
     @classmethod

@@ -7,7 +7,8 @@ import pytest
 from scdpo.errors import RecipeError
 from scdpo.problems.problem import Problem
 from scdpo.run.directory import SCHEMA
-from scdpo.run.prepare import check_splits, prepare
+from scdpo.run.material import check_splits
+from scdpo.run.prepare import prepare
 from scdpo.run.recipe import build_recipe
 from scdpo.run.results import set_figures
 

@@ -156,7 +156,7 @@ def recipe_text(values: Mapping[str, Any], options: Init, name: str) -> str:
 def check(recipe: Recipe) -> bool | None:
     """Refuse what a run of the recipe would refuse, as far as this machine can tell: nothing is fetched from the hub. Returns
     whether the model has a chat template; None where the model is not here."""
-    from scdpo.run.prepare import check_splits
+    from scdpo.run.material import check_splits
     from scdpo.run.prompts import check_prompts
     from scdpo.training.model_files import check_model
 

@@ -58,6 +58,7 @@ COMMANDS = (
     Command("fields", "list the recipe fields with defaults and meaning", "fields:ListFields", "fields:list_fields"),
     Command("show recipe", "a packaged recipe, with its comments", "recipes:ShowRecipe", "recipes:show_recipe"),
     Command("show prompt", "a prompt, token by token", "show_prompt:ShowPrompt", "show_prompt:show_prompt"),
+    Command("check", "what of a recipe would be refused, and what is worth a look", "check:Check", "check:check"),
     Command("plan", "what a recipe costs: memory, hours, disk; what does not fit", "plan:Plan", "plan:plan_recipe"),
     Command("compare", "set finished runs side by side, seeds pooled", "compare:Compare", "compare:compare"),
     Command("grade", "grade the answers in a JSON-lines file", "grade:Grade", "grade:grade"),

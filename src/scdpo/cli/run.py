@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,7 @@ def find_run(known: argparse.Namespace, overrides: dict[str, str], console: Cons
     from scdpo.run.directory import RunDirectory
     from scdpo.run.prepare import as_asked, prepare
 
+    tell = partial(console.print, "note:", markup=False)
     if known.command == "run":
         named = known.recipe or ("quickstart" if not known.source else Path(known.source).name)
         folder = known.out or str(Path("runs") / (Path(named).name.removesuffix(".toml") + ("-smoke" if known.smoke else "")))
@@ -127,10 +129,10 @@ def find_run(known: argparse.Namespace, overrides: dict[str, str], console: Cons
 
             run = start_smoke(folder, known.recipe or "quickstart", overrides, console)
         else:
-            run = prepare(folder, known.recipe, overrides, known.source, known.remake)
+            run = prepare(folder, known.recipe, overrides, known.source, known.remake, tell)
     else:
         if known.command == "sft" and rank == 0:
-            run = prepare(known.dir, known.recipe, overrides, known.source, known.remake)
+            run = prepare(known.dir, known.recipe, overrides, known.source, known.remake, tell)
         if processes > 1:
             from scdpo.training.processes import launched
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -51,3 +52,7 @@ class EngineSettings(Settings):
     """Of the weights while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings = ServerSettings()
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if self.kind == "server" and not self.server.addresses:
+            yield f'{path}.kind is "server" and {path}.server.addresses is empty; set it to ["http://host:port/v1"]'

@@ -129,19 +129,38 @@ def read_source(source: str) -> tuple[list[Problem], list[Problem]]:
 
     Raises ProblemError, with file and line, for what is no problem and for an id that comes twice.
     """
+    problems, held_out = [], []
+    for record, problem in read_each(source):
+        if isinstance(problem, ProblemError):
+            raise problem
+        problems.append(problem)
+        if record.is_test:
+            held_out.append(problem)
+    return problems, held_out
+
+
+def read_each(source: str) -> Iterator[tuple[Record, Problem | ProblemError]]:
+    """Each record of a source that is no generator, as a problem, or with what is wrong with it, by file and line.
+
+    Raises ProblemError for a source that cannot be read at all.
+    """
     name, published, place = locate(source)
     records = read_records(place, published)
     if not records:
         raise ProblemError(f"{source}: no problems in this file; it needs one JSON object a line (see docs/problems.md)")
-    problems: list[Problem] = []
     places: dict[str, Record] = {}
     for record in records:
-        problem = read_problem(name, record.fields, record.where, _fallback_id(name, record))
+        try:
+            problem = read_problem(name, record.fields, record.where, _fallback_id(name, record))
+        except ProblemError as error:
+            yield record, error
+            continue
         if problem.id in places:
-            raise ProblemError(f'{record.where}: id "{problem.id}" is already at {places[problem.id].where}; ids must differ')
+            first = places[problem.id].where
+            yield record, ProblemError(f'{record.where}: id "{problem.id}" is already at {first}; ids must differ')
+            continue
         places[problem.id] = record
-        problems.append(problem)
-    return problems, [problem for problem, record in zip(problems, records, strict=True) if record.is_test]
+        yield record, problem
 
 
 def _fallback_id(name: str, record: Record) -> str:

@@ -7,29 +7,25 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scdpo.errors import RecipeError, RunError, users_file
-from scdpo.evaluation.settings import EvaluationSettings
+from scdpo.errors import RunError, users_file
 from scdpo.exchange.tree_file import tree_lines
 from scdpo.files import whole, write_whole
 from scdpo.problems.jsonl import problem_lines
-from scdpo.problems.problem import Problem
 from scdpo.problems.settings import each_source
-from scdpo.problems.source import SPLITS, Split, make_counted_splits, prompt_template
+from scdpo.problems.source import SPLITS, prompt_template
+from scdpo.run.checks.check import check_recipe, refuse
 from scdpo.run.directory import SCHEMA, RunDirectory
 from scdpo.run.fingerprint import MadeFrom, fields_of, model_digest
-from scdpo.run.given_trees import take_given_trees
+from scdpo.run.material import Material, read_material
 from scdpo.run.pins import keep, resolve
 from scdpo.run.precisions import described, keep_precisions, settle_precisions
-from scdpo.run.prompts import check_prompts
 from scdpo.run.recipe import Recipe, build_recipe, load_recipe
 from scdpo.run.stage import Output, Stage, all_turns, stale
 from scdpo.run.stages import STAGES
-from scdpo.solutions.code_format import MARK
-from scdpo.training.model_files import check_model
 
 STAND_IN = "stand-in"
 """Where a smoke's model and problems lie: they are there before their run begins (see smoke)."""
@@ -43,11 +39,13 @@ def prepare(
     overrides: Mapping[str, str],
     source: str | Path | None = None,
     remake: bool = False,
+    tell: Callable[[str], None] = lambda finding: None,
 ) -> RunDirectory:
     """The run at `path`: the existing one as it is asked for now, else a new one in an empty folder.
 
     recipe: a name or path; None: that of the existing run, else of `source`, else quickstart. source: another run, from which
-    all is taken over that would be made the same. remake: see as_asked.
+    all is taken over that would be made the same. remake: see as_asked. tell: hears what the checks of a
+    new run find and do not refuse (see checks).
     Raises RunError where the folder holds something else, or what was made otherwise.
     """
     folder = Path(path).expanduser()
@@ -57,7 +55,7 @@ def prepare(
     if (folder / "recipe.toml").is_file():
         run = as_asked(RunDirectory.open(folder), overrides, recipe, remake)
     else:
-        run = begin(folder, wanted_recipe(recipe, overrides, other), other)
+        run = begin(folder, wanted_recipe(recipe, overrides, other), other, tell)
     if other is not None:
         with run.locked():
             take_over(run, other)
@@ -74,20 +72,24 @@ def wanted_recipe(recipe: str | None, overrides: Mapping[str, str], source: RunD
     return keep_precisions(wanted, source.recipe)
 
 
-def begin(folder: Path, asked: Recipe, source: RunDirectory | None) -> RunDirectory:
-    """A new run in an empty folder."""
+def begin(folder: Path, asked: Recipe, source: RunDirectory | None, tell: Callable[[str], None]) -> RunDirectory:
+    """A new run in an empty folder. Raises what the checks refuse."""
     if folder.exists() and (not folder.is_dir() or any(entry.name != STAND_IN for entry in folder.iterdir())):
         raise RunError(f"{folder} is not a run and not empty; name a new folder with --out")
     if not asked.prompt.template:
         prompt_template(asked.problems.source)  # refuses sources that are asked in different ways, before any is read
     resolved, pins = resolve(asked)
     resolved, formats = settle_precisions(resolved)
+    findings, found = check_recipe(resolved)
+    material = refuse(findings, found)
+    for finding in findings:
+        tell(str(finding))
     is_new = not folder.exists()
     run = RunDirectory(folder, resolved)
     try:
         with users_file():
             folder.mkdir(parents=True, exist_ok=True)
-        facts = write_problems(run)
+        facts = write_problems(run, material)
         if source is not None:
             facts = {name: source.manifest()[name] for name in ("revisions", "precision") if name in source.manifest()} | facts
         if pins:
@@ -108,26 +110,17 @@ def files_of_model(recipe: Recipe) -> dict[str, object]:
     return {"model_files": model_digest(place)} if recipe.model.path and place.exists() else {}
 
 
-def write_problems(run: RunDirectory) -> dict[str, object]:
-    """The run's problems, in files that say what they were made from; returns facts for the manifest. Raises what is wrong with
-    recipe, problems or model."""
-    recipe = run.recipe
-    is_given = bool(recipe.sampling.trees)
-    splits, left_out = make_counted_splits(recipe.problems.model_copy(update={"pairs": 0}) if is_given else recipe.problems)
-    given, evaluated = take_given_trees(recipe, splits) if is_given else ([], 0)
-    check_splits(recipe, splits)
-    if recipe.model.path:
-        tokenizer = check_model(recipe.model.place, recipe.model.trust_remote_code)
-        check_prompts(recipe, tokenizer, splits)
+def write_problems(run: RunDirectory, material: Material) -> dict[str, object]:
+    """The run's problems, in files that say what they were made from; returns facts for the manifest."""
     (run.path / "problems").mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        write_whole(run.problem_file(split), problem_lines(splits[split]))
+        write_whole(run.problem_file(split), problem_lines(material.splits[split]))
     facts: dict[str, object] = {}
-    if given:
-        write_whole(run.given_trees, "".join(tree_lines(given)))
-        facts["given_trees"] = {"taken": len(given), "question_is_evaluated": evaluated}
-    if each_source(recipe.problems.sft_source):
-        facts["sft_source"] = {"taken": len(splits["sft"]), "question_is_evaluated": left_out}
+    if material.given:
+        write_whole(run.given_trees, "".join(tree_lines(material.given)))
+        facts["given_trees"] = {"taken": len(material.given), "question_is_evaluated": material.evaluated}
+    if each_source(run.recipe.problems.sft_source):
+        facts["sft_source"] = {"taken": len(material.splits["sft"]), "question_is_evaluated": material.left_out}
     write_whole(problems_note(run), problems_from(run).to_text())
     return facts
 
@@ -165,7 +158,7 @@ def as_asked(run: RunDirectory, overrides: Mapping[str, str], recipe: str | None
     if kept != run.recipe or is_stale:
         with run.locked():
             if problems:
-                facts |= write_problems(now)
+                facts |= write_problems(now, read_material(now.recipe))
             if facts:
                 now.update_manifest(**facts)
                 now = RunDirectory(run.path, wanted)
@@ -279,21 +272,3 @@ def link_file(place: str | Path, target: str | Path) -> None:
         os.link(place, target)
     except OSError:  # another file system, or one without links
         shutil.copy2(place, target)
-
-
-def check_splits(recipe: Recipe, splits: Mapping[Split, list[Problem]]) -> None:
-    """Refuse a recipe whose problems cannot serve their purposes. Raises RecipeError."""
-    evaluation: EvaluationSettings = recipe.evaluation
-    if not splits[evaluation.split]:
-        raise RecipeError(f'evaluation.split is "{evaluation.split}" and problems.{evaluation.split} is 0; raise it')
-    unsolved = next((problem for problem in splits["sft"] if problem.solution is None), None)
-    if unsolved is not None:
-        raise RecipeError(
-            f'problem {unsolved.id} has no "solution" to fine-tune on; add worked solutions, or set problems.sft = 0 to start '
-            "from model.path as it is"
-        )
-    marked = next((problem for problem in splits["sft"] if MARK.search(problem.solution or "")), None)
-    if marked is not None and recipe.code.format != "blocks":
-        raise RecipeError(f'the solution of problem {marked.id} is in marked blocks; set code.format = "blocks"')
-    if not splits["sft"] and not recipe.model.path:
-        raise RecipeError("a model from scratch needs problems.sft above 0, or set model.path")

@@ -45,6 +45,15 @@ class RunSettings(Settings):
     arms: tuple[Arm, ...] = ARMS
     """What is trained in the first round; without some of them the comparisons with these are left out. Always with scdpo."""
 
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if self.reference == "kept" and self.rounds == 1:
+            yield (
+                f'{path}.reference = "kept" says what later rounds refer to and {path}.rounds is 1; raise it, or leave '
+                f"{path}.reference out"
+            )
+        if "scdpo" not in self.arms:
+            yield f'{path}.arms has no "scdpo", which every run trains; add it'
+
 
 class Recipe(Settings):
     """All sections of a recipe."""
@@ -66,6 +75,60 @@ class Recipe(Settings):
     credit: CreditSettings = CreditSettings()
     temperature: TemperatureSettings = TemperatureSettings()
     ray: RaySettings = RaySettings()
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        yield from super().misfits(path)
+        yield from self._contexts()
+        yield from self._engines()
+        yield from self._given_trees()
+        if self.sft.lora.quantize and not self.model.path:
+            yield "sft.lora.quantize needs a trained model in model.path"
+        if self.prompt.chat and not self.model.path:
+            yield "prompt.chat needs a model with a chat template, and this one is made from scratch; set model.path"
+        untrained = set(self.temperature.models) - {"sft", *self.run.arms}
+        if self.temperature.problems and untrained:
+            yield f"temperature.models has {', '.join(sorted(untrained))}, not in run.arms; change one of them"
+        if self.code.format and self.steps.format not in ("auto", self.code.format):
+            yield f'steps.format is "{self.steps.format}" and code.format "{self.code.format}"; leave steps.format out'
+        coded = set(each_source(self.problems.source)) & {"stories_code", "gsm_symbolic_code"}
+        if coded and self.code.format != "blocks":
+            yield f'problems.source "{coded.pop()}" is written in marked blocks; set code.format = "blocks"'
+
+    def _contexts(self) -> Iterator[str]:
+        context = self.model.context
+        for name, tokens in (("sampling", self.sampling.max_new_tokens), ("evaluation", self.evaluation.max_new_tokens)):
+            if tokens >= context:
+                yield (
+                    f"{name}.max_new_tokens is {tokens} and model.context, which holds the question too, {context}; "
+                    "raise model.context or lower the other"
+                )
+        for name, settings in (("sft", self.sft), ("rft", self.rft), ("training", self.training)):
+            if settings.context > context:
+                bound = f"model.context, which bounds it, {context}"
+                yield f"{name}.context is {settings.context} and {bound}; raise model.context"
+
+    def _engines(self) -> Iterator[str]:
+        if self.engine.kind == "server" and self.run.rounds > 1:
+            yield (
+                f'engine.kind = "server" knows models by name, and each of the {self.run.rounds} rounds has another "scdpo"; '
+                "set another engine.kind, or run.rounds = 1"
+            )
+        trained = (("rft", self.rft), ("training", self.training)) if "rft" in self.run.arms else (("training", self.training),)
+        adapters = [name for name, settings in trained if settings.lora.rank]
+        if self.engine.kind == "vllm" and adapters:
+            yield (
+                f'{adapters[0]}.lora leaves adapters, which engine.kind "vllm" does not load to evaluate them; set '
+                'engine.kind = "transformers"'
+            )
+
+    def _given_trees(self) -> Iterator[str]:
+        if self.sampling.trees and self.run.rounds > 1:
+            yield f"run.rounds is {self.run.rounds}: later rounds sample, and sampling.trees gives the pairs; set it to 1"
+        if self.sampling.trees and "dpo-data-equal" in self.run.arms:
+            yield (
+                'run.arms has "dpo-data-equal", which needs sampled solutions, and sampling.trees gives only pairs; '
+                'set run.arms = ["dpo", "scdpo"], with "rft" where the chosen solutions are whole'
+            )
 
     def context_of(self, training: OptimizerSettings) -> int:
         """The most tokens of a question with its solution in one of the recipe's trainings."""
@@ -103,9 +166,8 @@ def build_recipe(table: dict[str, Any], name: str, overrides: Mapping[str, str])
     except ValidationError as error:
         flaws = dict.fromkeys(_explain(name, dict(detail), overrides) for detail in error.errors())
         raise RecipeError("; ".join(flaws)) from error
-    misfit = find_misfit(recipe)
-    if misfit:
-        raise RecipeError(f"recipe {name}: {misfit}")
+    if misfits := list(recipe.misfits()):
+        raise RecipeError("\n".join(f"recipe {name}: {misfit}" for misfit in misfits))
     return recipe
 
 
@@ -124,69 +186,6 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Two tables as one, in which the upper one's fields win, at any depth."""
     tables = [name for name in below if isinstance(below[name], dict) and isinstance(above.get(name), dict)]
     return {**below, **above, **{name: _over(below[name], above[name]) for name in tables}}
-
-
-def find_misfit(recipe: Recipe) -> str | None:
-    """Values that are right alone and wrong together, with the cure; None where all fit."""
-    model = recipe.model
-    for section, tokens in (("sampling", recipe.sampling.max_new_tokens), ("evaluation", recipe.evaluation.max_new_tokens)):
-        if tokens >= model.context:
-            return (
-                f"{section}.max_new_tokens is {tokens} and model.context, which holds the question too, {model.context}; "
-                "raise model.context or lower the other"
-            )
-    if recipe.run.reference == "kept" and recipe.run.rounds == 1:
-        return (
-            'run.reference = "kept" says what later rounds refer to and run.rounds is 1; raise it, or leave run.reference out'
-        )
-    if recipe.engine.kind == "server" and recipe.run.rounds > 1:
-        return (
-            f'engine.kind = "server" knows models by name, and each of the {recipe.run.rounds} rounds has another "scdpo"; '
-            "set another engine.kind, or run.rounds = 1"
-        )
-    if "scdpo" not in recipe.run.arms:
-        return 'run.arms has no "scdpo", which every run trains; add it'
-    untrained = set(recipe.temperature.models) - {"sft", *recipe.run.arms}
-    if recipe.temperature.problems and untrained:
-        return f"temperature.models has {', '.join(sorted(untrained))}, not in run.arms; change one of them"
-    if recipe.sampling.trees and recipe.run.rounds > 1:
-        return f"run.rounds is {recipe.run.rounds}: later rounds sample, and sampling.trees gives the pairs; set it to 1"
-    if recipe.sampling.trees and "dpo-data-equal" in recipe.run.arms:
-        return (
-            'run.arms has "dpo-data-equal", which needs sampled solutions, and sampling.trees gives only pairs; '
-            'set run.arms = ["dpo", "scdpo"], with "rft" where the chosen solutions are whole'
-        )
-    if not model.path and model.width % (2 * model.heads):
-        return f"model.width is {model.width}, no multiple of twice model.heads, {model.heads}; change one of them"
-    for section, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
-        if settings.context > model.context:
-            bound = f"model.context, which bounds it, {model.context}"
-            return f"{section}.context is {settings.context} and {bound}; raise model.context"
-        if settings.lora.quantize and not settings.lora.rank:
-            return f"{section}.lora.quantize freezes the weights and {section}.lora.rank is 0; raise the rank"
-        if settings.lora.rank and settings.optimizer == "muon":
-            return (
-                f'{section}.optimizer is "muon", which is for full training from scratch; set it to "adamw" with {section}.lora'
-            )
-    if recipe.sft.lora.quantize and not model.path:
-        return "sft.lora.quantize needs a trained model in model.path"
-    if recipe.training.loss.label_smoothing and recipe.training.loss.kind != "sigmoid":
-        return f'training.loss.label_smoothing is for the kind "sigmoid", not "{recipe.training.loss.kind}"; set one of them'
-    if recipe.code.format and recipe.steps.format not in ("auto", recipe.code.format):
-        return f'steps.format is "{recipe.steps.format}" and code.format "{recipe.code.format}"; leave steps.format out'
-    coded = set(each_source(recipe.problems.source)) & {"stories_code", "gsm_symbolic_code"}
-    if coded and recipe.code.format != "blocks":
-        return f'problems.source "{coded.pop()}" is written in marked blocks; set code.format = "blocks"'
-    if recipe.engine.kind == "server" and not recipe.engine.server.addresses:
-        return 'engine.kind is "server" and engine.server.addresses is empty; set it to ["http://host:port/v1"]'
-    if recipe.prompt.template and "{question}" not in recipe.prompt.template:
-        return 'prompt.template has no "{question}"; put it where the question belongs'
-    unused = [name for name in ("system", "answer_start", "chat_options") if getattr(recipe.prompt, name)]
-    if unused and not recipe.prompt.chat:
-        return f"prompt.{unused[0]} is for chat prompts; set prompt.chat = true, or write it into prompt.template"
-    if recipe.prompt.chat and not model.path:
-        return "prompt.chat needs a model with a chat template, and this one is made from scratch; set model.path"
-    return None
 
 
 def recipe_text(name: str) -> str:
@@ -280,15 +279,6 @@ def described_fields(settings: BaseModel | None = None, prefix: str = "") -> Ite
             parts = _flat({name: values[name]}) if is_dataclass(value) else {name: values[name]}
             for path, part in parts.items():
                 yield DescribedField(f"{prefix}{path}", json.dumps(part, ensure_ascii=False), meaning)
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Each field in which two recipes differ, as "section.field: old there, new now"."""
-    first, second = flat_fields(old), flat_fields(new)
-    paths = dict.fromkeys((*first, *second))
-    return [
-        f"{path}: {first.get(path)!r} there, {second.get(path)!r} now" for path in paths if first.get(path) != second.get(path)
-    ]
 
 
 def flat_fields(recipe: Recipe) -> dict[str, Any]:

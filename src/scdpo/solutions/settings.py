@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -26,6 +27,13 @@ class PromptSettings(Settings):
     """With chat: how each answer begins, given behind the assistant's header and not trained on."""
     chat_options: dict[str, Any] = Field(default_factory=dict)
     """With chat: what the chat template itself takes, as enable_thinking = false."""
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if self.template and "{question}" not in self.template:
+            yield f'{path}.template has no "{{question}}"; put it where the question belongs'
+        unused = [name for name in ("system", "answer_start", "chat_options") if getattr(self, name)]
+        if unused and not self.chat:
+            yield f"{path}.{unused[0]} is for chat prompts; set {path}.chat = true, or write it into {path}.template"
 
     @property
     def as_chat(self) -> Chat | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -34,6 +35,10 @@ class ModelSettings(Settings):
     context: int = Field(1024, ge=16)
     """The most tokens of a question with its solution."""
 
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if not self.path and self.width % (2 * self.heads):
+            yield f"{path}.width is {self.width}, no multiple of twice {path}.heads, {self.heads}; change one of them"
+
     @property
     def place(self) -> str:
         """Where the model is loaded from: the path, and the revision that is asked of the hub."""
@@ -54,6 +59,10 @@ class LoraSettings(Settings):
     quantize: Literal["", "nf4", "int8"] = ""
     """QLoRA: the frozen weights in 4 bits (nf4) or 8 (int8), by bitsandbytes."""
 
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if self.quantize and not self.rank:
+            yield f"{path}.quantize freezes the weights and {path}.rank is 0; raise the rank"
+
 
 class LossSettings(Settings):
     """The preference loss; the defaults are the paper's (Eq. 3 to 5). See docs/loss.md."""
@@ -72,6 +81,10 @@ class LossSettings(Settings):
     """Weight of the naive pairs' losses."""
     step_controlled_weight: float = Field(1.0, ge=0)
     """Weight of the step-controlled pairs' losses."""
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        if self.label_smoothing and self.kind != "sigmoid":
+            yield f'{path}.label_smoothing is for the kind "sigmoid", not "{self.kind}"; set one of them'
 
 
 class OptimizerSettings(Settings):
@@ -116,6 +129,11 @@ class OptimizerSettings(Settings):
     """Processor threads; 0: all, and never more than there are. Trainings of few threads run side by side."""
     checkpoint_every: int = Field(250, ge=1)
     """Steps between checkpoints; an interrupted training goes on from the last."""
+
+    def misfits(self, path: str = "") -> Iterator[str]:
+        yield from super().misfits(path)
+        if self.lora.rank and self.optimizer == "muon":
+            yield f'{path}.optimizer is "muon", which is for full training from scratch; set it to "adamw" with {path}.lora'
 
 
 class PreferenceSettings(OptimizerSettings):
