@@ -10,8 +10,8 @@ from scdpo.training.configs import find_config
 
 
 def model_findings(recipe: Recipe) -> list[Finding]:
-    """A context that is longer than the model was made for: said; longer than it looks back: refused, as the engine reads masks of
-    whole contexts. Asks no network; knows nothing of a model that is not here."""
+    """A context that is longer than the model was made for: said. Longer than it looks back: refused, as the engine refuses it.
+    Asks no network; knows nothing of a model that is not here."""
     found = find_config(recipe.model.place) if recipe.model.path else None
     if found is None:
         return []
