@@ -36,7 +36,7 @@ THREADS = torch.get_num_threads()
 
 @pytest.fixture(autouse=True)
 def threads_as_started():
-    """A run in this process sets its threads; what comes behind it would be starved where other tests run beside it."""
+    """A run in this process sets its threads; what comes after it would be starved where other tests run beside it."""
     torch.set_num_threads(THREADS)
 
 

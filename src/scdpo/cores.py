@@ -11,7 +11,7 @@ from pathlib import Path
 SPINS = "1000"
 """How often an OpenMP thread looks for work before it sleeps: some microseconds (docs/commands.md has measurements)."""
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""Of NVIDIA's cards, of those in Windows' Linux, and of AMD's."""
+"""The device files of NVIDIA's cards, of those in Windows' Linux, and of AMD's."""
 
 
 def usable_cores() -> int:

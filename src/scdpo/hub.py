@@ -40,7 +40,7 @@ class HubName:
 
 
 def parse(place: str) -> HubName | None:
-    """A place written NAME or NAME@REVISION; None for what is no name on the hub but a path."""
+    """A place written NAME or NAME@REVISION; None for what is not a name on the hub but a path."""
     found = NAMED.fullmatch(place)
     return HubName(found[1], found[2] or "main") if found else None
 

@@ -1,4 +1,4 @@
-"""The benchmark of grading: both graders judge the same. Speed itself is no test's matter."""
+"""The benchmark of grading: both graders judge the same. Speed itself is not what a test is for."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The benchmark of training on a tiny model: both sides train on the same pairs. Speed itself is no test's matter."""
+"""The benchmark of training on a tiny model: both sides train on the same pairs. Speed itself is not what a test is for."""
 
 import json
 

@@ -150,7 +150,7 @@ SESSIONS = [
 
 
 def test_execute_answers_every_block_in_order(tmp_path, capsys):
-    """One output a block and one line a line, with the limits as they are typed; blocks behind a dead session are killed."""
+    """One output a block and one line a line, with the limits as they are typed; blocks after a dead session are killed."""
     out = tmp_path / "out.jsonl"
     words = ["--seconds", "1", "--code-characters", "2000", "--jobs", "2"]
     assert main(["execute", write(tmp_path / "in.jsonl", SESSIONS), "--out", str(out), *words]) == 0

@@ -83,7 +83,7 @@ def test_init_takes_what_is_not_here_as_it_is_named(tmp_path, capsys):
     """A model and problems of the hub: nothing is fetched, and the recipe says what the options say."""
     out = tmp_path / "r.toml"
     assert main(["init", "--model", "me/model", "--problems", "gsm8k", "--chat", "--code", "fences", "--out", str(out)]) == 0
-    assert "me/model is no folder here" in capsys.readouterr().out
+    assert "me/model is not a folder here" in capsys.readouterr().out
     recipe = load_recipe(str(out))
     assert (recipe.problems.source, recipe.problems.pairs, recipe.model.path) == ("gsm8k", "all", "me/model")
     assert recipe.prompt.chat and recipe.prompt.template == "" and recipe.code.format == "fences"

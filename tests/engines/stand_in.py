@@ -115,7 +115,7 @@ class Listener(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that a client closes are no news."""
+        """Connections that a client closes are not news."""
 
 
 def handler_of(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:

@@ -173,7 +173,7 @@ def test_a_burst_is_fewer_advances(tiny_model):
     (expected,) = run(make_engine(tiny_model, 1), [request])
     for burst, advances in ((1, 20), (8, 3), (64, 1)):
         engine = make_engine(tiny_model, burst)
-        engine.graphs = None  # a replay is no call
+        engine.graphs = None  # a replay is not a call
         engine.submit(0, request)
         steps, step = [], engine._step
         engine._step = lambda shape, step=step, steps=steps: (steps.append(shape), step(shape))

@@ -65,7 +65,7 @@ def test_stretches_change_no_draw(vocabulary):
 
 @pytest.mark.parametrize("number", [0.0, 0.5, 1 - 2**-53])
 def test_what_has_no_share_is_never_drawn(number):
-    """Numbers at the ends of [0, 1), where most of the vocabulary has weight 0: before, between and behind the rest."""
+    """Numbers at the ends of [0, 1), where most of the vocabulary has weight 0: before, between and after the rest."""
     weights = torch.zeros(1, 1500)
     weights[0, [300, 700, 1200]] = torch.tensor([0.1, 0.7, 0.2]) / 3
     assert weights[0, at_share(weights, torch.tensor([number], dtype=torch.float64))] > 0

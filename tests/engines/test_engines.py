@@ -156,7 +156,7 @@ def test_the_scripted_engine_cuts_by_length():
 
 
 def turns(engine, ids, seed, given, rounds=3):
-    """A rollout that stops at STEP_END ids and goes on with `given` put behind, `rounds` times: its completions."""
+    """A rollout that stops at STEP_END ids and goes on with `given` put after, `rounds` times: its completions."""
     found = []
     for number in range(rounds):
         stop = lambda own: own[-1] == STEP_END  # noqa: E731

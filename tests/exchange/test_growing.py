@@ -1,4 +1,4 @@
-"""Rows of other tools become trees: shared trunks, exact texts, forks at steps, and whatever is no pair counted by reason."""
+"""Rows of other tools become trees: shared trunks, exact texts, forks at steps, and what is not a pair is counted by reason."""
 
 import pytest
 from hypothesis import given
@@ -113,12 +113,12 @@ def test_authors(code_codec):
         "one solution (messages) and no pair": 1,
         "chosen and rejected keep different steps": 1,
         "chosen and rejected answer different questions": 1,
-        "a block that is no text, code or execution": 1,
+        "a block that is not text, code or execution": 1,
     }
 
 
 def test_output_split_from_its_code(code_codec):
-    """A prefix that ends between code and its output is no fork: it lies before the code."""
+    """A prefix that ends between code and its output is not a fork: it lies before the code."""
     kept, rest = KEPT[:2], KEPT[2:] + GOOD
     _, growth = imported(code_codec, {"chosen": side(kept, rest), "rejected": side(kept, KEPT[2:] + BAD)})
     (branch,) = growth.trees[0].branches
@@ -156,7 +156,7 @@ def test_chat_rows(is_inside, codec):
 
 
 def test_reasons(codec):
-    """Everything that is no pair is counted, and the pairs beside it come in."""
+    """Everything that is not a pair is counted, and the pairs beside it come in."""
     turns = messages(("user", "Hi"), ("assistant", "Yes?"), ("user", QUESTION))
     _, growth = imported(
         codec,

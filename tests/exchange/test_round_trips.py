@@ -146,7 +146,7 @@ def test_nothing_is_overwritten(some_trees, tmp_path):
 
 
 def test_tree_file(some_trees, tmp_path):
-    """Trees with their ids come back as they are; what is no tree is named by file and line."""
+    """Trees with their ids come back as they are; what is not a tree is named by file and line."""
     file = tmp_path / "trees.jsonl"
     file.write_text("".join(tree_lines(some_trees)))
     assert list(read_tree_file(file)) == some_trees

@@ -77,7 +77,7 @@ def test_verdicts_on_whole_solutions(text, gold, outcome):
     ("text", "outcome"), [("he has 36 left", "correct"), ("so 6 * 6 = 36", "correct"), ("he has 35 left", "undecided")]
 )
 def test_a_guess_is_never_wrong_and_never_preferred(text, outcome):
-    """A text without a stated answer shows no mistake, and is no model to follow."""
+    """A text without a stated answer shows no mistake, and is not a model to follow."""
     verdict = grade(text, "36", full_text=True)
     assert (verdict.outcome, verdict.is_guess) == (outcome, True)
     assert not is_preferred(Solution((Step(text, (1,)),), verdict), ())

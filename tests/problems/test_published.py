@@ -149,7 +149,7 @@ def test_files_that_hold_nothing(tmp_path):
     with pytest.raises(ProblemError, match="not a parquet file"):
         read_source(f"gsm8k:{tmp_path / 'bad.parquet'}")
     (tmp_path / "bad.json").write_text("[1, 2]")
-    with pytest.raises(ProblemError, match="item 1 is no JSON object"):
+    with pytest.raises(ProblemError, match="item 1 is not a JSON object"):
         read_source(f"math:{tmp_path / 'bad.json'}")
 
 

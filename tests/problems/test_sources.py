@@ -50,7 +50,7 @@ def test_numbers_and_missing_ids_are_taken(write):
         ([{"question": "a", "answer": None}], r'problems\.jsonl:1: no "answer"'),
         ([question(1, id="x"), question(2, id="x")], r'problems\.jsonl:2: id "x" is already at .*problems\.jsonl:1'),
         ([{"question": "a", "answer": float("nan")}], r'problems\.jsonl:1: no "answer"'),
-        ([question(1, solution=5)], r'problems\.jsonl:1: "solution" is no text'),
+        ([question(1, solution=5)], r'problems\.jsonl:1: "solution" is not text'),
         (
             [question(1, facts={"equations": {"Ben": [1, "+", "2", 3]}})],
             r'problems\.jsonl:1: "facts" that the oracle cannot read',

@@ -64,7 +64,7 @@ def test_every_fault_is_named_by_its_file_and_line(seed, tmp_path):
     records.insert(0, {"question": "First", "answer": 1, "id": "a"})
     lines = {}
     for fault in draw.sample(list(FAULTS), len(FAULTS)):
-        place = draw.randrange(3, len(records))  # behind the records that some of them repeat
+        place = draw.randrange(3, len(records))  # after the records that some of them repeat
         records.insert(place, FAULTS[fault])
     for number, record in enumerate(records, start=1):
         lines |= {fault: number for fault, faulty in FAULTS.items() if faulty is record}

@@ -65,7 +65,7 @@ def test_a_run_may_go_on_without_isolation(coded, tmp_path, coded_options):
 
 
 def test_step_controlled_pairs_keep_code_with_its_output(coded):
-    """Forks after a computed step exist; the kept part ends behind the output, and nothing given counts in the loss."""
+    """Forks after a computed step exist; the kept part ends after the output, and nothing given counts in the loss."""
     trees = [record.tree for record in RunDirectory.open(coded).round(1).read_trees() if record.tree]
     forks = [(tree, branch) for tree in trees for branch in tree.branches if branch.is_step_controlled]
     behind_code = [kept[-1] for tree, branch in forks if (kept := tree.kept(branch))[-1].kind == "code"]

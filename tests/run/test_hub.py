@@ -239,8 +239,8 @@ def test_no_way_to_the_hub(hub, revision, caplog):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model_path": "{here}", "model_revision": "v1"}, "is no name on the hub; leave it out"),
-        ({"model_revision": "v1"}, "is no name on the hub; leave it out"),
+        ({"model_path": "{here}", "model_revision": "v1"}, "is not a name on the hub; leave it out"),
+        ({"model_revision": "v1"}, "is not a name on the hub; leave it out"),
         ({"model_path": "o/n@v1"}, 'set model.path = "o/n" and model.revision = "v1"'),
     ],
 )

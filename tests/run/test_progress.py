@@ -34,7 +34,7 @@ def display(written):
 
 
 def test_the_time_left_is_told_when_there_is_a_pace(clock, display, written):
-    """A thousand answers in two blocks, one a second; a hundred of an earlier session are no part of the pace."""
+    """A thousand answers in two blocks, one a second; a hundred of an earlier session are not part of the pace."""
     display.begin("evaluate", "answers", [("sft", 500), ("scdpo", 500)], 100)
     for answer in range(1000):
         clock.now += 1

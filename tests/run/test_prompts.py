@@ -27,7 +27,7 @@ def test_a_run_shows_what_it_trained_on(finished, capsys):
     prompt, solution = out.split("What is trained")
     assert f"<s>{problem['question']}\n" in prompt and "<s> (1), once" in prompt and "</s> (2)" in prompt
     assert "▔" not in prompt
-    begun, _, steps = solution.partition("step 1 (text, and fork 1 behind it)")
+    begun, _, steps = solution.partition("step 1 (text, and fork 1 after it)")
     underlines = [line for line in steps.splitlines() if "▔" in line]
     assert len(underlines) == len(problem["solution"].splitlines()) + 1, "a line for each step, and the end's"
     words = [word for line in underlines for word in line.split()]

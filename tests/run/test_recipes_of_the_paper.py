@@ -66,7 +66,7 @@ def test_settings_are_the_papers(name):
 
 @pytest.mark.parametrize("name", ["mistral-7b-ours", "mathcoder-mistral-7b", "internlm2-20b"])
 def test_prompt_of_code_is_the_scripts_chat(name):
-    """Each turn is a role's mark, a block of text, and the end of the message; the solution begins behind the last role."""
+    """Each turn is a role's mark, a block of text, and the end of the message; the solution begins after the last role."""
     recipe = load_recipe(name)
     system, user, assistant = recipe.prompt.template.split(MESSAGE_END)
     assert system.startswith(f"<|system|>{TEXT}") and system.endswith(BLOCK_END)

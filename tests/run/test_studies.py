@@ -136,7 +136,7 @@ def test_the_terminal_marks_the_steps(finished, processbench_file, capsys):
     ("words", "message"),
     [
         (["--models", "scpdo"], "scores no scpdo; it scores sft-log-prob, rft, dpo, dpo-data-equal, scdpo; others can"),
-        (["{file}", "--out", "{gone}/out.jsonl"], "is no folder; make it, or name another place for out.jsonl"),
+        (["{file}", "--out", "{gone}/out.jsonl"], "is not a folder; make it, or name another place for out.jsonl"),
         (["{stepless}"], "has no solution that can be scored"),
         (["{file}", "--models", "scpdo"], 'no model "scpdo"; there are: sft-log-prob, sft, rft, dpo, dpo-data-equal, scdpo'),
         (["{gone}"], "cannot read problems from"),

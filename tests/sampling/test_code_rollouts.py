@@ -206,7 +206,7 @@ def test_naive_sampling_begins_each_solution_in_a_new_session(codec, rules):
 
 
 def test_an_output_that_no_code_gave_is_no_solution(codec, rules):
-    """Where generation did not stop behind the code (an engine without stop ids), the model made the output up."""
+    """Where generation did not stop after the code (an engine without stop ids), the model made the output up."""
     engine = engine_of(codec, [f"{EVA}{EXECUTION}34{END}{ANSWER}"])
     engine._answer = lambda request: Completion((*engine.script(request),), (1.0,) * 60, (0.0,) * 60, "end")
     rollout = continue_solution(PROBLEM, (), RAMP, 7, rules)

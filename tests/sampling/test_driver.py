@@ -94,7 +94,7 @@ def search(number: int, limit: int, stages: int, with_code: bool):
 
 
 def many_searches(number: int, limit: int, stages: int, with_code: bool):
-    """Searches that are all wanted, and one behind them, then a request of its own."""
+    """Searches that are all wanted, and one after them, then a request of its own."""
     searches = Attempts(lambda k: search(10 * number + k, limit, stages, with_code), 4, all_wanted=True)
     found = []
     for k in range(4):

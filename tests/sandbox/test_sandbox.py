@@ -135,7 +135,7 @@ def test_a_session_moves_when_it_needs_more(sandbox):
 
 
 def test_a_module_asked_for_in_a_roundabout_way_is_found(sandbox):
-    """The text names no package; the light server misses it, and the blocks behind wait for the full one's answer."""
+    """The text names no package; the light server misses it, and the blocks after wait for the full one's answer."""
     blocks = ["y = 5", "m = __import__('sym' + 'py')", "print(m.Integer(y))", "1 / 0", "y"]
     assert texts(sandbox.run(blocks)) == ["", "", "5", "ZeroDivisionError: division by zero", "5"]
 

@@ -119,6 +119,6 @@ def test_the_prompt_has_what_the_tokenizer_puts_in_front(story_codec, story_prob
 
 @pytest.mark.parametrize("question", [r"What is \frac{1}{2} of {8}?", "A set {question} and {}, {0}"])
 def test_braces_in_a_question_stay(smollm2_tokenizer, question):
-    """LaTeX in a question is no format string, and a question that names the place is not filled again."""
+    """LaTeX in a question is not a format string, and a question that names the place is not filled again."""
     codec = Codec(smollm2_tokenizer, "Q: {question}\nA:")
     assert smollm2_tokenizer.decode(codec.prompt(question)) == f"Q: {question}\nA:"

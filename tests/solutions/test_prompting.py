@@ -44,7 +44,7 @@ def with_template(tokenizer, template):
 
 @pytest.fixture(scope="session")
 def chat_tokenizers(smollm2_tokenizer, qwen_tokenizer, mistral_tokenizer):
-    """Three kinds with published templates: a begin of a sequence with every turn, none, and one that the tokenizer adds."""
+    """Three kinds of published templates: a beginning-of-sequence token in every turn, none, and one by the tokenizer."""
     qwen, mistral = copy.deepcopy(qwen_tokenizer), copy.deepcopy(mistral_tokenizer)
     qwen.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     start = ("<s>", mistral.bos_token_id)
@@ -61,7 +61,7 @@ FORMS = st.sampled_from([None, Chat(), Chat(answer_start="Answer:")])
 @QUIET
 @given(question=QUESTIONS, chat=FORMS)
 def test_prompt_and_solution_spell_the_text(chat_tokenizers, name, question, chat):
-    """Decoded, the ids are the prompt's text, behind at most one begin of a sequence, and the solution."""
+    """Decoded, the ids are the prompt's text, behind at most one beginning-of-sequence token, and the solution."""
     tokenizer = chat_tokenizers[name]
     codec = Codec(tokenizer, "{question}\n", chat=chat)
     try:

@@ -40,7 +40,7 @@ def test_nothing_is_done_without_glibc(monkeypatch):
 
 
 def test_what_holds_itself_is_dropped_on_a_gpu(monkeypatch):
-    """A trainer and its model, which hold each other, are gone behind a task, and the allocator's blocks with them."""
+    """A trainer and its model, which hold each other, are gone after a task, and the allocator's blocks with them."""
 
     class Trainer:
         pass

@@ -197,7 +197,7 @@ def test_a_model_that_takes_no_packed_trees_gets_the_next_layout(family, options
 
 
 def test_a_model_that_reads_its_blocks_wrongly_is_found_out(monkeypatch):
-    """Trees of one row that see each other: the shortest tree, which lies behind the longest, shows it."""
+    """Trees of one row that see each other: the shortest tree, which lies after the longest, shows it."""
     monkeypatch.setattr("scdpo.training.packing.sees", lambda ends: lambda row, head, query, key: key <= query)
     with pytest.raises(ModelError, match="log-probs are off"):
         choose_layout(tiny_model("llama"), [render(TREE, PROMPT, END), SHORT], "packed")

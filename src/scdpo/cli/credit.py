@@ -90,7 +90,7 @@ def refuse_missing_folders(options: CreditOptions) -> None:
     """Raises RunError for output that has no folder to go to."""
     for place in (options.out, options.json_file, options.html):
         if place and not Path(place).expanduser().parent.is_dir():
-            raise RunError(f"{Path(place).parent} is no folder; make it, or name another place for {Path(place).name}")
+            raise RunError(f"{Path(place).parent} is not a folder; make it, or name another place for {Path(place).name}")
 
 
 def refuse_other_tokenizers(run: RunDirectory, folders: Mapping[str, Path], codec: Codec) -> None:

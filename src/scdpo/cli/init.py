@@ -77,7 +77,7 @@ def init(options: Init, console: Console) -> None:
         write(text)
     console.print(f"recipe: {out}; it says what each field means", markup=False)
     if has_template is None:
-        console.print(f"{options.model} is no folder here: the run looks for it on the hub.", markup=False)
+        console.print(f"{options.model} is not a folder here: the run looks for it on the hub.", markup=False)
     if has_template and not options.chat:
         console.print(
             "The model has a chat template and will be asked without it; an instruct model is best asked with --chat."

@@ -39,7 +39,7 @@ def lm_eval_task(options: LmEvalTask, console: Console) -> None:
     if not model.is_dir():
         raise RunError(f"{run.path} has no SFT model yet, whose tokenizer the task needs; run: scdpo sft {run.path}")
     if not options.name.isidentifier():
-        raise RunError(f'--name "{options.name}" is no name of a task; take letters, digits and _')
+        raise RunError(f'--name "{options.name}" is not a name of a task; take letters, digits and _')
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out} is not empty; name a new folder with --out")
     worker = Worker(run)

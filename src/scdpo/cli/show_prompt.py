@@ -158,7 +158,7 @@ def facts(recipe: Recipe, codec: Codec, ids: Sequence[int]) -> list[tuple[str, s
     stops = sorted(codec.end_ids - {codec.end_id})
     found = [
         ("form", f"{form}{prompter.template!r}"),
-        ("begin of a sequence", begin),
+        ("beginning of sequence", begin),
         (
             "ends a solution",
             named(codec.end_id) + (f"; generation also ends at {', '.join(map(named, stops))}" if stops else ""),
@@ -190,12 +190,12 @@ def print_worked(console: Console, codec: Codec, problem: Problem) -> None:
     own = sum(len(step.ids) for step in solution.steps)
     console.print(
         f"The worked solution of {problem.id}: {len(counted)} of {len(row)} tokens carry loss in SFT and RFT (underlined), "
-        f"none of the {len(prompt)} of the prompt. In a pair that is forked after step k, only those behind step k do.",
+        f"none of the {len(prompt)} of the prompt. In a pair that is forked after step k, only those after step k do.",
         markup=False,
     )
     place = len(prompt)
     for number, step in enumerate(solution.steps, start=1):
-        fork = f", and fork {number} behind it" if number in solution.forks else ""
+        fork = f", and fork {number} after it" if number in solution.forks else ""
         console.print(Text(f"step {number} ({step.kind}{fork})", style="yellow"))
         print_tokens(console, codec, step.ids, trained[place : place + len(step.ids)])
         place += len(step.ids)

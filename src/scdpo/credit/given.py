@@ -51,7 +51,7 @@ def read_given(
     """The solutions of a record: a line of a run's samples or answers (ids as they are), ProcessBench's form (steps and label),
     or a question with a solution's text.
 
-    find: a problem of the run by its id or question; between: what stands behind each step but the last, where steps are given
+    find: a problem of the run by its id or question; between: what stands after each step but the last, where steps are given
     one by one and do not end in a line end. Raises ProblemError for a record of no known form, ModelError for a text that the
     tokenizer cannot spell.
     """

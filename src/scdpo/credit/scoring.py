@@ -22,7 +22,7 @@ LogProbs = tuple[float, ...]
 
 
 def credit_row(name: str, question: str, solution: Solution, codec: Codec) -> TreeRow:
-    """A solution behind its prompt, as the row that is scored: the tokens that the model wrote count, and its end."""
+    """A solution after its prompt, as the row that is scored: the tokens that the model wrote count, and its end."""
     return render_solution(name, solution, codec.prompt(question), codec.end_id)
 
 
@@ -48,7 +48,7 @@ def token_scores(
         for part in split(items, token_budget):
             log_probs = computed(model, collate_trunks(part))
             if not log_probs.isfinite().all():
-                raise ModelError("a model gives log-probs that are no numbers: its training has diverged; train it anew")
+                raise ModelError("a model gives log-probs that are not numbers: its training has diverged; train it anew")
             values = iter(log_probs.tolist())
             for item in part:
                 found[places[id(item)]] = tuple(next(values) for _ in item.row.trunk)
@@ -79,7 +79,7 @@ def step_spans(solution: Solution) -> tuple[Span, ...]:
 
 
 def spans_of(lengths: Iterable[int]) -> tuple[Span, ...]:
-    """The spans of parts of these lengths that stand one behind the other."""
+    """The spans of parts of these lengths that stand one after the other."""
     return tuple(pairwise(accumulate(lengths, initial=0)))
 
 

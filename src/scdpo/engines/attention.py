@@ -43,7 +43,7 @@ def grouped_attention(
 def folded_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """transformers' attention where each row has one token: the query heads of a group stand in the place of tokens, so that
+    """transformers' attention where each row has one token: the query heads of a group stand in place of tokens, so that
     any kernel of torch's sdpa reads its keys once. With more tokens it is transformers' own.
 
     query: [rows, heads, 1, size]; key, value: [rows, groups, width, size]; attention_mask: [rows, 1, 1, width].

@@ -60,7 +60,7 @@ class CudaCapture:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Step) -> Step:
-        """Run `step`, capture it, and return its replay. Raises CaptureFailed behind the run.
+        """Run `step`, capture it, and return its replay. Raises CaptureFailed after the run.
 
         A step that asks the host is found out while it runs: a capture that fails leaves older torch's random numbers
         unusable. It is then run anew, so it must not have changed anything before it asked.

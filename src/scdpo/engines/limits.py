@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 PARKED_SHARE = 4
-"""Of so many rows there is one more to park a request that stopped."""
+"""For so many rows there is one more, to park a request that stopped."""
 PASS_LEAST = 4
 """Fewer tokens of a prompt are read one by one, beside the rows that generate."""
 PASS_TOKENS = 8192
@@ -16,7 +16,7 @@ PASS_TOKENS = 8192
 
 
 def slots(rows: int, can_stop: bool) -> range:
-    """The rows of the store behind the first `rows`, in which requests that stopped are parked.
+    """The rows of the store after the first `rows`, in which requests that stopped are parked.
 
     can_stop: whether requests may stop to have code run; without code there is nothing to park.
     """

@@ -31,7 +31,7 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What an engine is to generate next: behind `ids`, until one of `stop_ids`, it included, or for `max_new_tokens`.
+    """What an engine is to generate next: after `ids`, until one of `stop_ids`, it included, or for `max_new_tokens`.
 
     stop_ids: the end ids among them; step: steps generated so far, for engines that ramp; inside: whether a step has begun.
     """

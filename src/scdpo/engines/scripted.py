@@ -10,7 +10,7 @@ from scdpo.engines.interface import Completion, Generate
 class ScriptedEngine:
     """Answers each request with the ids that `script(request)` gives; keeps the requests for inspection.
 
-    Ids behind the first place where the request's stop holds are cut, and the completion finishes by "stop"; ids beyond its
+    Ids after the first place where the request's stop holds are cut, and the completion finishes by "stop"; ids beyond its
     max_new_tokens are cut too, and it finishes by "length".
     """
 

@@ -49,7 +49,7 @@ class EngineSettings(Settings):
     threads: int = Field(1, ge=1)
     """Processor threads of each worker. Another number may change the last digit of a sum; nothing is made anew for it."""
     precision: Precision = "auto"
-    """Of the weights while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
+    """The weights' format while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings = ServerSettings()
 

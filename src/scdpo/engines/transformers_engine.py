@@ -1,7 +1,7 @@
 """The embedded engine: continuous batching over any decoder of transformers, on CPU or one GPU.
 
 Rows of a fixed key-value store hold the requests in flight; a row that ends is given to the next request at once, so no
-row waits for the longest. No prompt is computed that some row has: who asks again keeps the row, a new request takes over the
+row waits for the longest. No prompt is computed that some row has: a request that goes on keeps its row, a new one takes the
 keys and values of the row that shares most of its prompt, and a request that stopped is parked, and goes on from its own when
 it comes back with the output of its code. The temperature ramp is applied inside the decoding loop. Draws depend on the
 request's seed and the logits alone. Off the processor the host looks at what the rows came to only every few tokens, and asks
@@ -34,12 +34,12 @@ WORTH_COPYING = 8
 WORTH_WAITING = 16
 """Shared tokens, not yet computed, for which a new prompt waits until they are."""
 GRID = 16
-"""Of the widths of passes in bfloat16 on a processor: oneDNN compiles a kernel for every shape and keeps a thousand of them."""
+"""The step between widths of passes in bfloat16 on a processor: oneDNN compiles a kernel a shape and keeps a thousand."""
 BURST = 8
 """Tokens between two looks of the host where it must wait for the device: what a look costs is shared by eight, and a row that
 ended stands still for four of them on average. A processor waits for nothing, and looks at each token."""
 STEP_GRID = 128
-"""Of the places that a step looks back on, off the processor: so there are few shapes to capture, and masks lie as kernels want
+"""The step between numbers of places looked back on, off the processor: few shapes to capture, and masks lie as kernels want
 them."""
 
 
@@ -240,7 +240,7 @@ class TransformersEngine:
             self.state.has_read(rows, chosen, counts, known_counts)
 
     def _park(self, row: int, ids: tuple[int, ...]) -> None:
-        """Keep the keys and values of a row that stopped behind these ids; the oldest parked ones give way."""
+        """Keep the keys and values of a row that stopped after these ids; the oldest parked ones give way."""
         if not self.free_slots and self.parked:
             self.free_slots.append(self.parked.pop(next(iter(self.parked))).slot)
         if self.free_slots:
@@ -254,7 +254,7 @@ class TransformersEngine:
         ).last_hidden_state
 
     def _finished(self) -> list[tuple[int, Completion]]:
-        """The completions of the rows that ended; the rows stay until the next `advance`, for who asks again."""
+        """The completions of the rows that ended; the rows stay until the next `advance`, for a request that goes on."""
         look = self.state.look(len(self.active))
         if look is None:
             return []
@@ -277,7 +277,7 @@ class TransformersEngine:
         return {row: ids[first[row] : last[row]].tolist() for row, ids in zip(rows, found, strict=True)}
 
     def _stopped(self, look: Look, own: dict[int, list[int]]) -> list[int]:
-        """The rows whose request wants to stop behind the id just generated."""
+        """The rows whose request wants to stop after the id just generated."""
         stops = ((row, self.active[row][1].stop) for row in np.flatnonzero(look.asks).tolist())
         return [row for row, stop in stops if stop is not None and stop(own[row])]
 

@@ -1,6 +1,6 @@
 """Inside vLLM: the ramp, top-p and the seed's own draws, as a logits processor that leaves one token to choose.
 
-vLLM's own temperature is one a request, and its seeds crash its CPU build; so it runs greedily behind this. Its batch changes
+vLLM's own temperature is one a request, and its seeds crash its CPU build; so it runs greedily after this. Its batch changes
 as its BatchUpdate tells (vllm.v1.sample.logits_processor). Imported only where vLLM is.
 """
 
@@ -33,7 +33,7 @@ class Row:
     counted: int = field(default=0)
 
     def temperature(self, step_end_ids: Collection[int]) -> float:
-        """Of the next id; counts the steps that have ended since the last time."""
+        """The temperature of the next id; counts the steps that have ended since the last time."""
         for id in self.own[self.counted :]:
             ends = id in step_end_ids
             self.step += ends and self.inside

@@ -72,7 +72,7 @@ def task_lines(problems: Iterable[Problem], rules: SamplingRules) -> Iterator[di
         if not unfit and as_harness(rules.codec, text) != rules.codec.prompt(problem.question):
             raise ModelError(
                 f"{problem.id}: lm-evaluation-harness would make other tokens of its prompt than scdpo; write the prompt "
-                "without a begin of a sequence in prompt.template"
+                "without a beginning-of-sequence token in prompt.template"
             )
         record = {"id": problem.id, "question": problem.question, "prompt": text, "answer": problem.answer}
         yield record | {"max_new_tokens": rules.max_new_tokens, "unfit": unfit}

@@ -71,7 +71,7 @@ def pooled_accuracy(right: Sequence[Mapping[str, bool]]) -> Pooled:
         return Pooled(wilson(sum(right[0].values()), len(right[0])), 1, None, "the same")
     pooled = _pool(right)
     estimate = pooled.estimate
-    if estimate.value in (0.0, 1.0):  # nothing varies, which is no proof that nothing could
+    if estimate.value in (0.0, 1.0):  # nothing varies, which is not a proof that nothing could
         estimate = wilson(round(estimate.value * estimate.n), estimate.n)
     bounded = Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high), estimate.n)
     return Pooled(bounded, pooled.seeds, pooled.deviation, pooled.sharing)
@@ -120,7 +120,7 @@ def _pool(seeds: Sequence[Mapping[str, int]]) -> Pooled:
 
 
 def _covariance(first: np.ndarray, second: np.ndarray) -> float:
-    """Of two seeds' means, through the problems that they share. first, second: [problems], nan where a seed lacks one."""
+    """The covariance of two seeds' means, by the problems that they share. first, second: [problems], nan where one lacks."""
     import numpy as np
 
     shared = ~np.isnan(first) & ~np.isnan(second)
@@ -131,7 +131,7 @@ def _covariance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _variance_over_problems(values: np.ndarray, means: np.ndarray) -> float:
-    """Of the mean over these very seeds, were the problems alone drawn anew. values: [seeds, problems]; means: [seeds]."""
+    """The variance of these seeds' mean, were only the problems drawn again. values: [seeds, problems]; means: [seeds]."""
     import numpy as np
 
     parts = np.nansum((values - means[:, None]) / (len(means) * np.isfinite(values).sum(axis=1, keepdims=True)), axis=0)

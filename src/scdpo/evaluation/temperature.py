@@ -1,4 +1,4 @@
-"""Accuracy against temperature (the paper's Fig. 5), and how much of what is sampled is no solution any more."""
+"""Accuracy against temperature (the paper's Fig. 5), and how much of what is sampled is not a solution any more."""
 
 from __future__ import annotations
 

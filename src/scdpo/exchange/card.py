@@ -13,7 +13,7 @@ SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
 COLUMNS = """| column | meaning |
 |---|---|
 | `problem`, `question`, `answer` | the problem's id, its question, its gold answer |
-| `pair` | naive: two whole solutions; step-controlled: two ends behind the same kept steps |
+| `pair` | naive: two whole solutions; step-controlled: two ends after the same kept steps |
 | `fork`, `kept` | how many steps are kept, and their text |
 | `chosen_verdict`, `rejected_verdict` | what grading says of each solution: outcome, answer found, reason, rule |
 | `finish` | end: both sides are ends of solutions; cut: single steps, which go on |"""

@@ -64,7 +64,7 @@ OUT_FORMATS: dict[str, OutFormat] = {
         llama_factory.row,
         f"llamafactory-cli train --stage dpo --do_train --dataset_dir {{folder}} --dataset {llama_factory.NAME} "
         "--template empty --model_name_or_path MODEL --output_dir OUT",
-        f"{APART} The template `empty` puts nothing around the question and no end token behind the answer; cutoff_len cuts.",
+        f"{APART} The template `empty` puts nothing around the question and no end token after the answer; cutoff_len cuts.",
         beside={"dataset_info.json": llama_factory.dataset_info},
     ),
     "openrlhf": OutFormat(

@@ -30,7 +30,7 @@ Key = tuple[str, str, str]
 class Growth:
     """What became of a file's records.
 
-    left_out: of records that are no pair, by reason; moved: pairs whose kept steps ended inside a step, so that their fork lies
+    left_out: records that are not pairs, by reason; moved: pairs whose kept steps ended inside a step, so that their fork lies
     before it; answers: problems whose gold answer is what the chosen solution states, for want of one in the file; ungraded:
     pairs that should have been graded again, and have no gold answer or are single steps.
     """
@@ -89,7 +89,7 @@ def find_flaw(pair: TextPair) -> str:
         return "no question"
     for side, text in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not text.strip():
-            return f"nothing in {side} behind the kept steps" if pair.kept else f"nothing in {side}"
+            return f"nothing in {side} after the kept steps" if pair.kept else f"nothing in {side}"
     return "chosen and rejected are the same" if pair.chosen == pair.rejected else ""
 
 

@@ -18,12 +18,12 @@ from scdpo.solutions.verdict import Verdict
 
 
 class NotImportable(Exception):
-    """A record that is no pair. The text is the reason that it is counted under."""
+    """A record that is not a pair. The text is the reason that it is counted under."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextPair:
-    """One pair: the kept steps joined, and what stands behind them on either side.
+    """One pair: the kept steps joined, and what stands after them on either side.
 
     answer, problem: "" where a file has none; verdicts: None where the file only says which side is preferred; finish: "cut"
     where the sides are single steps and no ends of solutions.
@@ -47,7 +47,7 @@ class TextPair:
 def pairs_of(tree: SolutionTree) -> Iterator[tuple[int, TextPair]]:
     """(fork, pair) of every branch of a tree.
 
-    Solutions in marked blocks end in their own mark, which is no token that other tools add; reading takes it off again.
+    Solutions in marked blocks end in their own mark, which is not a token that other tools add; reading takes it off again.
     """
     in_blocks = tree.trunk.text.rstrip().endswith(BLOCK_END)
     end = MESSAGE_END if in_blocks and tree.trunk.finish == "end" else ""
@@ -85,7 +85,7 @@ def columns(pair: TextPair, fork: int) -> dict[str, Any]:
 
 
 def from_columns(record: Mapping[str, Any], chosen: str, rejected: str) -> TextPair:
-    """The pair of a row that has our columns. chosen, rejected: behind the kept steps."""
+    """The pair of a row that has our columns. chosen, rejected: after the kept steps."""
     return TextPair(
         question=record["question"],
         kept=record["kept"],
@@ -115,5 +115,5 @@ def text_of(record: Mapping[str, Any], name: str) -> str:
     """A field that must be a text. Raises NotImportable."""
     value = record.get(name)
     if not isinstance(value, str):
-        raise NotImportable(f'"{name}" is no text')
+        raise NotImportable(f'"{name}" is not text')
     return value

@@ -1,4 +1,4 @@
-"""Records of other tools as pairs of texts: which format they are in, and what of them is no pair.
+"""Records of other tools as pairs of texts: which format they are in, and what of them is not a pair.
 
 Knows formats; knows no files (see problems/records) and no tokens.
 """

@@ -1,6 +1,6 @@
 """Step-DPO's data (Lai et al. 2024): steps that are right so far, and two ways to take the next one. Read only.
 
-The sides are single steps, not ends of solutions: their trainer puts no end token behind them, and neither do we.
+The sides are single steps, not ends of solutions: their trainer puts no end token after them, and neither do we.
 """
 
 from __future__ import annotations

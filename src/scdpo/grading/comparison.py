@@ -120,7 +120,7 @@ def _exact_side(text: str) -> str:
 
 
 def _bare(text: str, other: str) -> str:
-    """Without `The value of x is`, and without `, x \\ne 1` behind it, where the other answer has none of these."""
+    """Without `The value of x is`, and without `, x \\ne 1` after it, where the other answer has none of these."""
     stated = STATEMENT.match(text)
     if stated and not STATEMENT.match(other):
         text = text[stated.end() :]
@@ -227,7 +227,7 @@ def _bases(prediction: str, gold: str, ask: Ask) -> Match | None:
 
 
 def _times(prediction: str, gold: str, ask: Ask) -> Match | None:
-    """Times of the day; a missing a.m. or p.m. is no mistake, the other one is."""
+    """Times of the day; a missing a.m. or p.m. is not a mistake, the other one is."""
     first, second = read_clock(prediction), read_clock(gold)
     if first is None or second is None or not (first.is_surely_one or second.is_surely_one):
         return None
@@ -280,7 +280,7 @@ def _apart(text: str) -> str:
 
 
 def _inside(text: str, other: str) -> str:
-    """What stands behind `x \\in`, `the point` and, where the other answer names nothing, `v =` and `P` in `P(1, 2)`."""
+    """What stands after `x \\in`, `the point` and, where the other answer names nothing, `v =` and `P` in `P(1, 2)`."""
     named = MEMBER.match(text) or KIND_OF_STRUCTURE.match(text) or ("=" not in other and NAMED_STRUCTURE.match(text))
     builder = BUILDER.fullmatch(text)
     if builder and as_interval(builder.group(2)):

@@ -30,7 +30,7 @@ class GradedLine:
     flaw: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields of the line and the verdict's; for a line that is no object, its number and the verdict."""
+        """All fields of the line and the verdict's; for a line that is not an object, its number and the verdict."""
         fields = dict(self.line.record) if self.line.record is not None else {"line": self.line.number}
         verdict = self.verdict
         values = (verdict.outcome, verdict.extracted, verdict.rule, verdict.reason)

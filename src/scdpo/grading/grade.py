@@ -34,7 +34,7 @@ def grade(
 
     gold may itself be a solution that states its answer (in a box, after `####`). finish: "length" for a solution that ran
     out of tokens, which is undecided. ask: who compares mathematics; a worker process of this one by default.
-    Raises GradingError where that worker does not start and TypeError for an answer that is no text and no number.
+    Raises GradingError where that worker does not start and TypeError for an answer that is neither text nor a number.
     """
     prediction, gold = as_answer(prediction), as_answer(gold)
     if len(prediction) > LONGEST_TEXT:
@@ -65,7 +65,7 @@ def grade(
 
 
 def as_answer(value: str | float) -> str:
-    """An answer as text; a float that is a whole number without its point. Raises TypeError for what is no text or number."""
+    """An answer as text; a float that is a whole number without its point. Raises TypeError for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -42,7 +42,7 @@ class Reader(Generic[N]):
         raise NotImplementedError
 
     def bounded(self, value: N) -> N:
-        """The value, where it is no larger than it may be."""
+        """The value, where it is not larger than it may be."""
         return value
 
     def peek(self) -> str:

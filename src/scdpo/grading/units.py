@@ -130,7 +130,7 @@ PART = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([A-Za-z]+|[\u3400-\u9fff]+|\^\\circ)
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """A number with a unit, a currency, a percent sign or words behind it; None where the text is something else."""
+    """A number with a unit, a currency, a percent sign or words after it; None where the text is something else."""
     text = RATE.sub(_rate, LEADING.sub("", text))
     plain = read_number(text)
     if plain is not None:
@@ -198,7 +198,7 @@ def _in_prose(text: str) -> Quantity | None:
 
 
 def _in_words(text: str) -> Quantity | None:
-    """`seven days`: a number in English words, and words behind it."""
+    """`seven days`: a number in English words, and words after it."""
     words = text.split()
     for count in range(min(4, len(words) - 1), 0, -1):
         value = read_words(" ".join(words[:count]))
@@ -264,7 +264,7 @@ def _compound(text: str) -> Quantity | None:
 
 
 def _part_of(base: Unit | None, name: str) -> Unit | None:
-    """The unit of a further part: a Chinese 分 is a minute behind hours and a hundredth behind yuan."""
+    """The unit of a further part: a Chinese 分 is a minute after hours and a hundredth after yuan."""
     if name == "分" and base:
         return {"time": UNITS["分钟"], "yuan": Unit("yuan", Fraction(1, 100))}.get(base.dimension)
     return known_unit(name)

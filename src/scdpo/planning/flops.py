@@ -18,15 +18,15 @@ class Efficiency:
 
 
 def forward_flops(shape: ModelShape, length: float, counted: float = 1.0) -> float:
-    """Of one token of a row of `length`, half of which it sees on average: two a weight, and attention. counted: the share of
-    tokens whose logits are computed."""
+    """Operations of a token in a row of `length`, half of which it sees on average: two a weight, and attention. counted: the
+    share of tokens whose logits are computed."""
     attention = 4 * shape.layers * shape.queries * length / 2
     return 2 * shape.layer_products + attention + 2 * counted * shape.embedding
 
 
 def training_flops(shape: ModelShape, settings: OptimizerSettings, length: float, counted: float) -> float:
-    """Of one token, forward and backward: three forward passes; two where the weights are frozen (LoRA), whose gradients are
-    not computed; one more where activations are computed again."""
+    """Operations of a token, forward and backward: three forward passes; two where the weights are frozen (LoRA), whose
+    gradients are not computed; one more where activations are computed again."""
     passes = (2 if settings.lora.rank else 3) + settings.activation_checkpointing
     adapters = 6 * shape.adapters(settings.lora.rank, settings.lora.targets) if settings.lora.rank else 0
     return passes * forward_flops(shape, length, counted) + adapters
@@ -46,7 +46,7 @@ def decoding_seconds(
     count: int,
     efficiency: Efficiency,
 ) -> float:
-    """Of `tokens` by `count` workers with `rows` rows each: every step reads all weights, and each row's keys and values
-    of half its `length`."""
+    """Seconds for `tokens` by `count` workers with `rows` rows each: every step reads all weights, and each row's keys and
+    values of half its `length`."""
     read = shape.parameters * size + rows * length / 2 * shape.cache(size)
     return tokens / (rows * count) * read / (each.bandwidth * 1e9 * efficiency.decoding)

@@ -81,8 +81,8 @@ def holds_rounded(settings: OptimizerSettings, processes: int = 1) -> bool:
 
 
 def weight_bytes(shape: ModelShape, settings: OptimizerSettings, processes: int = 1) -> float:
-    """Of the weights as a training of so many processes holds them, together: float32, or rounded or quantized where frozen,
-    with adapters."""
+    """Bytes of the weights as a training of so many processes holds them together: float32, or rounded or quantized where
+    frozen, with adapters."""
     adapters = trainable(shape, settings) * FLOAT if settings.lora.rank else 0
     smaller, size = 0, 0.0
     if holds_rounded(settings, processes):
@@ -93,7 +93,7 @@ def weight_bytes(shape: ModelShape, settings: OptimizerSettings, processes: int 
 
 
 def state_bytes(shape: ModelShape, settings: OptimizerSettings) -> float:
-    """Of the optimizer: two moments a weight (AdamW), one for hidden matrices (Muon)."""
+    """The bytes of the optimizer: two moments a weight (AdamW), one for hidden matrices (Muon)."""
     if settings.optimizer == "muon":
         return (2 * shape.parameters - shape.layer_products) * FLOAT
     return 2 * trainable(shape, settings) * FLOAT

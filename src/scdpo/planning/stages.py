@@ -29,9 +29,9 @@ from scdpo.run.recipe import Recipe
 from scdpo.training.settings import OptimizerSettings
 
 RECORD_BYTES = 14.0
-"""Of a token in the records: its id, its text, and its share of verdicts. Measured on the quickstart."""
+"""Bytes of a token in the records: its id, its text, and its share of verdicts. Measured on the quickstart."""
 CACHE_BYTES = 95.0
-"""Of a pair in the cache of reference log-probs."""
+"""Bytes of a pair in the cache of reference log-probs."""
 TRAININGS = {"rft": "rft", "dpo": "training", "dpo-data-equal": "training", "scdpo": "training"}
 
 
@@ -57,7 +57,7 @@ class StagePlan:
 
     @property
     def machine_memory(self) -> float:
-        """Of all processes of the stage on this machine; the command itself waits beside several."""
+        """The memory of all processes of the stage on this machine; the command itself waits beside several."""
         return self.memory.total * self.at_once + (self.memory.base if self.at_once > 1 else 0)
 
 

@@ -106,7 +106,7 @@ class Workload:
 
     @property
     def fork_share(self) -> float:
-        """Of a trunk's tokens, those that a fork keeps: forks are drawn evenly over the steps but the last."""
+        """How many of a trunk's tokens a fork keeps: forks are drawn evenly over the steps but the last."""
         return 0.5
 
     def tree_width(self, naive: float, controlled: float) -> float:

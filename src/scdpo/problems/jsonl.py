@@ -55,7 +55,7 @@ def parse_problem(record: Mapping[str, Any], where: str, fallback_id: str) -> Pr
             raise ProblemError(f'{where}: no "{name}"; every problem needs a {what} (see docs/problems.md)')
     solution, facts, language = record.get("solution"), record.get("facts"), record.get("language")
     if not isinstance(solution, str | None):
-        raise ProblemError(f'{where}: "solution" is no text; give the worked solution, one step a line, or leave it out')
+        raise ProblemError(f'{where}: "solution" is not text; give the worked solution, one step a line, or leave it out')
     if facts is not None and not are_facts(facts):
         raise ProblemError(f'{where}: "facts" that the oracle cannot read; mend them or leave them out (see docs/problems.md)')
     return Problem(

@@ -16,7 +16,7 @@ BLOCKS = ("text", "code", "execution")
 def content_text(content: Any, marked: bool = False) -> str:
     """The text of a message's content; marked: blocks as the authors publish them ({type, content}) keep marks around each.
 
-    Blocks may also be {type, text}, as chat formats have them. Raises ValueError for one that is no text, code or execution.
+    Blocks may also be {type, text}, as chat formats have them. Raises ValueError for one that is not text, code or execution.
     """
     if isinstance(content, str):
         content = [{"type": "text", "content": content}] if content else []
@@ -25,7 +25,7 @@ def content_text(content: Any, marked: bool = False) -> str:
         fields = block if isinstance(block, Mapping) else {}
         kind, inner = fields.get("type", "text"), fields.get("content", fields.get("text"))
         if kind not in BLOCKS or not isinstance(inner, str):
-            raise ValueError("a block that is no text, code or execution")
+            raise ValueError("a block that is not text, code or execution")
         text += f"<|{kind}|>{inner}{BLOCK_END}" if marked and "content" in fields else inner
     return text
 
@@ -33,7 +33,7 @@ def content_text(content: Any, marked: bool = False) -> str:
 def question_and_answer(messages: Sequence[Any]) -> tuple[str, str]:
     """The question of a conversation of one turn, and the answer.
 
-    A system message is no part of the question: what a run says before it is its prompt's, and a test question would not be
+    A system message is not a part of the question: what a run says before it is its prompt's, and a test question would not be
     known again under it. The answer is marked where its content is a list of blocks.
 
     Raises ValueError for any other conversation.

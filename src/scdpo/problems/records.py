@@ -126,7 +126,7 @@ def _json(path: Path, name: str) -> list[Record] | None:
     records = value if isinstance(value, list) else [value]
     wrong = next((index for index, record in enumerate(records) if not isinstance(record, dict)), None)
     if wrong is not None:
-        raise ProblemError(f"{name}: item {wrong + 1} is no JSON object; every item must be one")
+        raise ProblemError(f"{name}: item {wrong + 1} is not a JSON object; every item must be one")
     return [Record(f"{name}: item {number}", number, record) for number, record in enumerate(records, start=1)]
 
 

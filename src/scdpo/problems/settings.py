@@ -36,7 +36,7 @@ class ProblemSettings(Settings):
     """Where the test problems come from, named like source (their test splits, else all of them); of several each is reported.
     Empty: the sources' own test splits, else a part of them."""
     seed: int = Field(0, ge=0)
-    """Of the generated problems; apart from the run's seed, so that runs can differ on the same problems."""
+    """The seed of generated problems, separate from the run's, so that runs can differ on the same problems."""
     sft: Count = 1000
     """Problems with worked solutions, for SFT; "all": as many as are left."""
     pairs: Some = 1000

@@ -125,9 +125,9 @@ def set_name(source: str) -> str:
 
 
 def read_source(source: str) -> tuple[list[Problem], list[Problem]]:
-    """All problems of a source that is no generator, and those of them that lie in a test split.
+    """All problems of a source that is not a generator, and those of them that lie in a test split.
 
-    Raises ProblemError, with file and line, for what is no problem and for an id that comes twice.
+    Raises ProblemError, with file and line, for what is not a problem and for an id that comes twice.
     """
     problems, held_out = [], []
     for record, problem in read_each(source):
@@ -140,7 +140,7 @@ def read_source(source: str) -> tuple[list[Problem], list[Problem]]:
 
 
 def read_each(source: str) -> Iterator[tuple[Record, Problem | ProblemError]]:
-    """Each record of a source that is no generator, as a problem, or with what is wrong with it, by file and line.
+    """Each record of a source that is not a generator, as a problem, or with what is wrong with it, by file and line.
 
     Raises ProblemError for a source that cannot be read at all.
     """
@@ -184,7 +184,7 @@ def locate(source: str) -> tuple[str, ProblemSet, str]:
 
 
 def pin_source(source: str, commit_of: Callable[[HubName], str | None]) -> str:
-    """The source with the commit in the place of the revision that it asks of the hub; any other source is itself, and so is
+    """The source with the commit instead of the revision that it asks of the hub; any other source is itself, and so is
     one of no known commit (None).
     """
     if source in GENERATORS:
@@ -225,7 +225,7 @@ def generate(settings: ProblemSettings, source: str, taken: Collection[str]) -> 
     for split in SPLITS:
         count = 0 if split == "sft" and each_source(settings.sft_source) else getattr(settings, split)
         if count == "all":
-            raise ProblemError(f'{source} makes problems without end; "all" is no number of them: set {split} to one')
+            raise ProblemError(f'{source} makes problems without end; "all" is not a number of them: set {split} to one')
         wanted[split] = count
     seen = set()
     for signature, problem in GENERATORS[source](settings.seed):

@@ -150,7 +150,7 @@ def is_hard(left: int, operator: str, right: int) -> bool:
 def with_code(problem: Problem) -> Problem:
     """The same story solved with code, in marked blocks: what is hard is computed, what is easy is written.
 
-    A computed quantity stays in a variable of its owner's name, and the code behind it uses that; a written one is no variable.
+    A computed quantity stays in a variable of its owner's name, and later code uses that; a written one is not a variable.
     """
     assert problem.facts is not None
     steps, variable = [], ""

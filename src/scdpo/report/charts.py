@@ -226,7 +226,7 @@ def stacked(rows: Mapping[str, Mapping[str, int]], kinds: Sequence[str], title: 
 
 
 def level_bars(values: Mapping[str, float], title: str, axis: str, write: Callable[[float], str]) -> str:
-    """A level bar from zero for each value, which stands behind it. write: a value as text."""
+    """A level bar from zero for each value, which stands after it. write: a value as text."""
     labels = Rows(list(values), top=8)
     left, right = labels.width, WIDTH - max(map(text_width, map(write, values.values()))) - 14
     most = max(*values.values(), 0) or 1

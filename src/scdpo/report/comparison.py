@@ -45,7 +45,7 @@ class RunFigures:
         return len(next(iter(self.right.values())))
 
     def difference(self, first: str, second: str) -> Estimate:
-        """Of two of the run's models, on its problems."""
+        """The difference of two of the run's models, on its problems."""
         return paired_difference(*zip(*((self.right[first][q], self.right[second][q]) for q in self.right[first]), strict=True))
 
     def to_json(self) -> dict[str, Any]:

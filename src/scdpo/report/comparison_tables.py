@@ -178,7 +178,7 @@ def deviation_text(pooled: Pooled) -> str:
 
 
 def variation(groups: Sequence[Group]) -> str:
-    """Of what an interval over seeds speaks, and of what not: which seeds differ between the runs, and whether problems do."""
+    """What an interval over seeds speaks of, and what not: which seeds differ between the runs, and whether problems do."""
     sentences = []
     for group in groups:
         varied, sharing = " and ".join(group.varied), SHARING[next(iter(group.accuracy.values())).sharing]

@@ -23,7 +23,7 @@ from scdpo.report.run_tables import WHERE
 
 FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 MARGIN = 10
-"""Of white around a file's figure, in units of its view box."""
+"""The white around a file's figure, in units of its view box."""
 PREFERENCE_ARMS = ("dpo", "dpo-data-equal", "scdpo")
 PAIR_KINDS = {"naive": "naive", "step_controlled": "step-controlled"}
 STYLES = {name: number for number, name in enumerate(LABELS)}

@@ -97,7 +97,7 @@ class Result:
     training: Mapping[str, Sequence[Mapping[str, Any]]]
     trees: Sequence[TreeView]
     rounds: Sequence[RoundFigures] = ()
-    """Of a run of several rounds. All else is of the first, but for the training logs, which are of all."""
+    """The rounds of a run that has several. All else is of the first, but for the training logs, which are of all."""
     localisation: Localisation | None = None
     """None where no wrong solutions were credited, or where no oracle says which step is wrong."""
     credited: Sequence[CreditedSolution] = ()
@@ -105,7 +105,7 @@ class Result:
     temperatures: Mapping[str, Sequence[TemperaturePoint]] = field(default_factory=dict)
     """Model -> points by rising temperature."""
     sets: Mapping[str, SetFigures] = field(default_factory=dict)
-    """Of a run with several test sets: each of them. All else is of their problems together."""
+    """Each test set of a run that has several. All else is of their problems together."""
     more_trees: int = 0
     more_credited: int = 0
     """How many the run has beyond those shown."""

@@ -27,7 +27,7 @@ from scdpo.run.stages.report import REPORT
 
 SEEDS = ("run.seed", "problems.seed")
 SIZES = ("credit.problems", "temperature.problems", "temperature.temperatures", "temperature.models")
-"""Of the studies: how much is looked at of what came out."""
+"""Sizes of the studies: how much of what came out is looked at."""
 
 
 def compare_runs(paths: Sequence[str]) -> Comparison:
@@ -64,7 +64,7 @@ def refuse_unfinished(runs: Sequence[RunDirectory]) -> None:
 
 
 def refuse_other_splits(runs: Sequence[RunDirectory]) -> None:
-    """Raises RunError where one run was tested and another chosen by: that is no comparison."""
+    """Raises RunError where one run was tested and another chosen by: that is not a comparison."""
     first, *others = runs
     for run in others:
         if run.recipe.evaluation.split != first.recipe.evaluation.split:

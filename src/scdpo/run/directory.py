@@ -32,7 +32,7 @@ from scdpo.sampling.stages import ForkedProblem
 from scdpo.seeds import derive_seed
 
 SCHEMA = 2
-"""Of run directories: which files there are and what their lines hold."""
+"""The version of run directories: which files there are and what their lines hold."""
 
 
 def named(name: str, number: int) -> str:
@@ -273,7 +273,7 @@ class Round:
         return self._of_evaluation(f"credit/log_probs/{model}.jsonl", self.credited)
 
     def _of_evaluation(self, name: str, count: int) -> BlockRecords:
-        """Of the first `count` evaluation problems."""
+        """Records of the first `count` evaluation problems."""
         problems, block = self.run.evaluation_problems, self.run.recipe.evaluation.block
         return BlockRecords(self.path / name, lambda: islice(problems.ids(), count), count, block)
 

@@ -74,7 +74,7 @@ class MadeFrom:
 
 
 def fields_of(fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Of a recipe's fields ("section.field" -> value) those of the named sections and fields that change a result."""
+    """The fields of a recipe ("section.field" -> value) that lie in the named sections and change a result."""
     wanted = tuple(f"{name}." for name in names)
     return {name: value for name, value in fields.items() if f"{name}.".startswith(wanted) and not changes_nothing(name)}
 
@@ -86,7 +86,7 @@ def content_digest(file: Path) -> str:
 
 
 LOOKED_AT, PIECE = 64, 4096
-"""Of each file of a model: how many pieces are read, and bytes of each. A model that was trained on differs in all of them."""
+"""How many pieces of each file of a model are read, and how many bytes each has. Training changes all of them."""
 
 
 def model_digest(folder: Path) -> str:

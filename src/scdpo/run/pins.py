@@ -25,7 +25,7 @@ Pins = dict[str, str]
 
 
 def resolve(recipe: Recipe) -> tuple[Recipe, Pins]:
-    """The recipe with commits in the place of what it asks of the hub, fetched, and these commits.
+    """The recipe with commits in place of what it asks of the hub, fetched, and these commits.
 
     Raises RecipeError, ProblemError, ModelError.
     """
@@ -70,7 +70,7 @@ def model_on_hub(recipe: Recipe) -> hub.HubName | None:
     local = path in PACKAGES or Path(path).expanduser().exists()
     asked = None if local else hub.parse(path)
     if asked is None and revision:
-        raise RecipeError(f'model.revision is "{revision}" and model.path, "{path}", is no name on the hub; leave it out')
+        raise RecipeError(f'model.revision is "{revision}" and model.path, "{path}", is not a name on the hub; leave it out')
     if asked and asked.name != path:
         raise RecipeError(f'model.path is "{path}"; set model.path = "{asked.name}" and model.revision = "{asked.revision}"')
     return hub.HubName(path, revision or asked.revision) if asked else None

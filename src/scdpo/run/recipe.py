@@ -235,7 +235,7 @@ def _explain(name: str, detail: Mapping[str, Any], overrides: Mapping[str, str])
 
 
 def _known_place(detail: Mapping[str, Any]) -> Sequence[str]:
-    """Where an error lies, without what pydantic adds behind a field: which of its types, which item."""
+    """Where an error lies, without what pydantic adds after a field: which of its types, which item."""
     place = [str(part) for part in detail["loc"]]
     while len(place) > 1 and detail["type"] not in UNKNOWN_FIELD and place[-1] not in field_names(place[:-1]):
         place.pop()

@@ -37,7 +37,7 @@ def verdicts_of(solutions: Iterable[Mapping[str, Any]]) -> Counter[str]:
 
 
 def verdicts_in(samples: Iterable[Mapping[str, Any]]) -> str:
-    """Of the records of naive samples."""
+    """What the naive samples hold."""
     drawn = 0
 
     def solutions() -> Iterator[Mapping[str, Any]]:
@@ -51,7 +51,7 @@ def verdicts_in(samples: Iterable[Mapping[str, Any]]) -> str:
 
 
 def pairs_in(trees: Iterable[Mapping[str, Any]]) -> str:
-    """Of the records of forking: the pairs of both kinds, and the trees that they are in."""
+    """What the records of forking hold: the pairs of both kinds, and the trees that they are in."""
     grown, found = 0, Counter[str]()
     for record in trees:
         grown += record["tree"] is not None
@@ -61,7 +61,7 @@ def pairs_in(trees: Iterable[Mapping[str, Any]]) -> str:
 
 
 def losses_of(current: Round) -> str:
-    """Of the models that a round has trained: the loss at the beginning and at the end."""
+    """The losses of the models that a round has trained, at the beginning and at the end."""
     found = []
     for arm in current.arms:
         if current.log(arm).is_file():
@@ -71,7 +71,7 @@ def losses_of(current: Round) -> str:
 
 
 def accuracies_in(current: Round) -> str:
-    """Of the models that are evaluated: right answers in percent, with the interval, and how many are undecided."""
+    """The right answers of the models that are evaluated, in percent, with the interval, and how many are undecided."""
     found = []
     for model in current.models:
         counts = verdicts_of(current.answers(model))

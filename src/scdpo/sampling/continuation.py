@@ -1,6 +1,6 @@
 """Continuing a solution to its end: the one rollout that all policies are made of, for chain of thought and for code.
 
-With code, generation stops behind each piece of it, the sandbox runs it, and its output is put behind it before generation goes
+With code, generation stops after each piece of it, the sandbox runs it, and its output is put after it before generation goes
 on. A continuation of a solution that has code runs the kept code first, so that the session is in the state that it was in.
 """
 

@@ -16,9 +16,9 @@ class SamplingSettings(Settings):
     """A file that `scdpo import` wrote: its pairs are trained on, its questions are the pair problems, whatever problems.pairs
     is, and nothing is sampled or forked (docs/exchange.md)."""
     temperature: float = Field(1.0, gt=0)
-    """Of naive samples."""
+    """The temperature of naive samples."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Of naive samples and continuations: draw from the likeliest tokens that together have this probability."""
+    """Naive samples and continuations are drawn from the likeliest tokens that together have this probability."""
     max_samples: int = Field(100, ge=1)
     """K: the most samples of a problem, while it has not both a correct and a wrong solution."""
     max_new_tokens: int = Field(512, ge=1)

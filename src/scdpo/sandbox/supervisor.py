@@ -1,7 +1,7 @@
 """The supervisor: sessions by name, their blocks in order, their clocks, and their ends; it never waits for a session.
 
 A session is told what to run under a fresh secret id, and only a reply with that id counts: nothing that code writes can pass
-for the answer to another block. Requests come and answers go on the client's socket, each message as JSON behind its length.
+for the answer to another block. Requests come and answers go on the client's socket, each message as JSON after its length.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Code-integrated solutions: how text, code and its output are marked in a text, and what of it is which.
 
 Two formats: marked blocks (`<|code|>...<|endofblock|>`, the paper's) and fences (```` ```python ````). In both, the model
-writes text and code, and the output is given to it behind each piece of code. Knows characters only; no tokens and no sandbox.
+writes text and code, and the output is given to it after each piece of code. Knows characters only; no tokens and no sandbox.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CodeFormat:
     """A way to mark code and its output.
 
     name: also the step format that cuts such solutions; block: a text, code or output with its marks; stray: marks that no
-    piece may hold inside; output: what is given behind a piece of code, with {text} for what it printed.
+    piece may hold inside; output: what is given after a piece of code, with {text} for what it printed.
     """
 
     name: CodeFormatName
@@ -72,7 +72,7 @@ class CodeFormat:
         return last.inner if last.kind == "code" else None
 
     def code_and_output(self, step: str) -> tuple[str, str] | None:
-        """(the code of a code step, what was given behind it, marks included); None for a step without both."""
+        """(the code of a code step, what was given after it, marks included); None for a step without both."""
         pieces = list(self.pieces(step))
         code = next((piece.inner for piece in pieces if piece.kind == "code"), None)
         output = next((piece.whole for piece in pieces if piece.kind == "output"), None)
@@ -106,7 +106,7 @@ FORMATS: dict[CodeFormatName, CodeFormat] = {
         MARK,
         EXECUTION + "{text}" + BLOCK_END,
     ),
-    # The output's fence begins with the line end behind the code's, which is given too: the model stops at the code's fence.
+    # The output's fence begins with the line end after the code's, which is given too: the model stops at the code's fence.
     "fences": CodeFormat(
         "fences",
         re.compile(

@@ -140,7 +140,7 @@ class Codec:
         return self.prompts[question]
 
     def read(self, text: str, kept: Sequence[Step] = ()) -> tuple[Step, ...]:
-        """The steps of a worked solution, tokenized here and nowhere else; with `kept`, of how it goes on behind these.
+        """The steps of a worked solution, tokenized here and nowhere else; with `kept`, of how it goes on after these.
 
         Raises ModelError where the tokenizer cannot spell the text exactly, and for a text that is not in the code format that
         it should be in: its outputs could not be told from what the model is to write.
@@ -242,7 +242,7 @@ class Codec:
         return TokenText(text, (*(None if prefix is None else len(prefix) for prefix in whole), len(text)))
 
     def _joined(self, ids: Sequence[int]) -> tuple[str, list[int | None]]:
-        """The texts of `ids` one behind the other, and where each begins; None inside a character."""
+        """The texts of `ids` one after the other, and where each begins; None inside a character."""
         pieces = [self.piece(id) for id in ids]
         spelled = "".join(pieces)
         if BROKEN not in spelled:
@@ -274,14 +274,14 @@ class Codec:
         return self.tokenizer.decode([*self._anchor, *ids], **DECODING)[len(self._anchor_text) :]
 
     def piece(self, id: int) -> str:
-        """The text of one token behind other text; with BROKEN in it where it is a part of a character."""
+        """The text of one token after other text; with BROKEN in it where it is a part of a character."""
         if id not in self.pieces:
             self.pieces[id] = self.tokenizer.decode([*self._anchor, id], **DECODING)[len(self._anchor_text) :]
         return self.pieces[id]
 
     @cached_property
     def _anchor(self) -> list[int]:
-        """Some visible text to decode behind."""
+        """Some visible text to decode after."""
         ids = self.tokenizer("1", add_special_tokens=False)["input_ids"]
         return ids if self.tokenizer.decode(ids, **DECODING).strip() == "1" else []
 

@@ -45,9 +45,9 @@ class Chat:
 class ChatMarks:
     """What a chat template writes around messages, without white space at its ends; "" where it writes nothing.
 
-    user, assistant: the headers of a turn; end: behind an answer; end_id: the token that this begins with, None where it is no
+    user, assistant: the headers of a turn; end: after an answer; end_id: the token that this begins with, None where it is no
     token of its own; forgotten: the assistant's header, where the template leaves it out when it asks for an answer;
-    repeats_bos: whether the begin of a sequence comes with every turn.
+    repeats_bos: whether a beginning-of-sequence token comes with every turn.
     """
 
     user: str
@@ -124,7 +124,7 @@ class Prompter:
 
     @property
     def end_id(self) -> int:
-        """The id that ends an answer: in a chat what its template writes behind one, else the end of a sequence."""
+        """The id that ends an answer: in a chat what its template writes after one, else the end of a sequence."""
         chat_end = self.marks.end_id if self.chat is not None and self.marks else None
         return self.tokenizer.eos_token_id if chat_end is None else chat_end
 
@@ -175,7 +175,7 @@ class Prompter:
             raise ModelError(f'the chat template ends the prompt without "{header}", which it writes before an answer; {cure}')
 
     def _refuse_doubled(self) -> None:
-        """The begin of a sequence, or a header, twice; a user's header without one for the answer."""
+        """A beginning-of-sequence token, or a header, twice; a user's header without one for the answer."""
         text, bos = self.text(QUESTION), self.tokenizer.bos_token_id
         for header in (header for known in self.known for header in known.headers):
             if re.search(rf"{re.escape(header)}\s*{re.escape(header)}", text):
@@ -185,7 +185,7 @@ class Prompter:
             if (known.user, known.assistant) == PROSE or not (known.user and known.assistant):
                 continue
             if known.user in head and known.assistant not in behind:
-                cure = f'write "{known.assistant}" behind the question'
+                cure = f'write "{known.assistant}" after the question'
                 raise ModelError(f'prompt.template has "{known.user}" and no header for the answer; {cure}')
         ids = self.ids(QUESTION)
         repeats = self.marks is not None and self.marks.repeats_bos

@@ -52,7 +52,7 @@ class TreeRow:
 
 
 def render(tree: SolutionTree, prompt: Sequence[int], end_id: int, count_outputs: bool = False) -> TreeRow:
-    """The row of `tree` behind the prompt's ids. Solutions that ended get the end-of-sequence id, which counts; a trunk that
+    """The row of `tree` after the prompt's ids. Solutions that ended get the end-of-sequence id, which counts; a trunk that
     is cut (see Solution) says that its branches are, too.
 
     The outputs of code count only with count_outputs: the model did not write them. Where a branch says at first what its

@@ -24,7 +24,7 @@ class PromptSettings(Settings):
     system: str = ""
     """With chat: the system message; empty: none of ours."""
     answer_start: str = ""
-    """With chat: how each answer begins, given behind the assistant's header and not trained on."""
+    """With chat: how each answer begins, given after the assistant's header and not trained on."""
     chat_options: dict[str, Any] = Field(default_factory=dict)
     """With chat: what the chat template itself takes, as enable_thinking = false."""
 

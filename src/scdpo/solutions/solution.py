@@ -19,7 +19,7 @@ FinishReason = Literal["end", "length", "cut"]
 class CodeOutput:
     """The output within a code step: ids start to stop (of the step's) were given to the model, which did not write them.
 
-    status: how the code ended (see sandbox/output); a solution whose outputs the clock or a limit decided is no training data.
+    status: how the code ended (see sandbox/output); a solution whose outputs the clock or a limit decided is not training data.
     """
 
     start: int

@@ -83,7 +83,7 @@ def code_windows(text: str, form: CodeFormat) -> list[CutWindow]:
             windows.append(CutWindow(end, end + len(text[end:]) - len(text[end:].lstrip())))
         place = end
     first, last = len(text) - len(text.lstrip()), len(text.rstrip())
-    ends = {window.stop: window for window in reversed(windows)}  # code right behind an output: one end, not two
+    ends = {window.stop: window for window in reversed(windows)}  # code right after an output: one end, not two
     return [window for window in sorted(ends.values(), key=lambda w: w.stop) if window.start > first and window.stop < last]
 
 
@@ -94,7 +94,7 @@ def detect_format(text: str) -> Format | None:
 
 
 def shows(text: str, shield: Protected, format: Format) -> bool:
-    """Whether a text has the marks of a format. Where most lines follow each other directly, blank ones are no step's end."""
+    """Whether a text has the marks of a format. Where most lines follow each other directly, blank ones end no step."""
     if format == "blocks":
         return "<|endofblock|>" in text
     if format == "numbered":
@@ -107,7 +107,7 @@ def shows(text: str, shield: Protected, format: Format) -> bool:
 def _windows(text: str, shield: Protected, format: Format) -> list[CutWindow]:
     """The windows of one format, without those that no step may end at."""
     cuts = sorted(CUTTERS[format](text, shield), key=lambda window: window.stop)
-    if format != "blocks":  # markers are no part of any mathematics, however it looks
+    if format != "blocks":  # markers are not part of any mathematics, however it looks
         cuts = [window for window in cuts if not shield.holds(window.start) and not shield.holds(window.stop)]
     first = len(text) - len(text.lstrip())
     last = len(text.rstrip())

@@ -102,7 +102,7 @@ def without_dropout(model: Any) -> None:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds adapters in the place of a model."""
+    """Whether a folder holds adapters instead of a model."""
     return (folder / ADAPTER_FILE).is_file()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainingArguments
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Of the user, and of the command to its worker processes."""
+"""What the user sends, and what the command sends to its worker processes."""
 
 
 class Interruption(TrainerCallback):

@@ -21,7 +21,7 @@ from scdpo.training.packing import block_mask
 CHUNK = 1024
 """How many counted tokens have their logits at once, where nothing else is asked for."""
 GRID = 64
-"""Of the shapes of bfloat16 products on a processor."""
+"""The step between the shapes of bfloat16 products on a processor."""
 MODEL_INPUTS = ("input_ids", "predictor", "target", "position_ids", "attention_mask", "subtree_ends")
 
 
@@ -52,7 +52,7 @@ def on_grid(batch: Mapping[str, Any]) -> dict[str, Any]:
     width, count = batch["input_ids"].shape[1], len(batch["target"])
     wider, longer = -width % GRID, (0, -count % GRID)
     columns = {name: pad(batch[name], (0, wider)) for name in ("input_ids", "position_ids") if name in batch}
-    if "attention_mask" in batch:  # what pads is to see something: nothing at all is no number
+    if "attention_mask" in batch:  # what pads is to see something: nothing at all is not a number
         columns["attention_mask"] = pad(pad(batch["attention_mask"], (0, wider)), (0, 0, 0, wider), value=True)
     places = batch["predictor"] + batch["predictor"] // width * wider
     return {**batch, **columns, "predictor": pad(places, longer), "target": pad(batch["target"], longer)}

@@ -1,4 +1,4 @@
-"""Memory of a training: on a processor what tensors free is kept for the next ones; behind it all is given back.
+"""Memory of a training: on a processor what tensors free is kept for the next ones; after it all is given back.
 
 glibc gives large blocks back to the system, which has to clear the pages again when they are asked for next. That took a
 tenth of a training step's time (docs/training.md).

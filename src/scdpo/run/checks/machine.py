@@ -29,7 +29,7 @@ def packages(recipe: Recipe) -> Iterator[Finding]:
 
 
 def wanted(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """(the field that wants it, the package, what to install) of the packages that are no part of every installation."""
+    """(the field that wants it, the package, what to install) of the packages that are not part of every installation."""
     for name, settings in (("sft", recipe.sft), ("rft", recipe.rft), ("training", recipe.training)):
         yield from ((f"{name}.report_to", tracker, tracker) for tracker in settings.report_to)
         if settings.lora.quantize:
