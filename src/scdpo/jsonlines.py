@@ -43,3 +43,8 @@ def _parse(line: bytes) -> tuple[dict[str, Any] | None, str]:
     except RecursionError:
         return None, "JSON nested too deeply; mend or remove the line"
     return (record, "") if isinstance(record, dict) else (None, "not a JSON object; every line must be one")
+
+
+def json_text(value: Any) -> str:
+    """The text of a JSON file of ours, which people read too."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from scdpo.files import write_files
 from scdpo.report.exports import export_names, exports
-from scdpo.report.latex import escape, latex
+from scdpo.report.latex import PACKAGES, escape, latex
 from scdpo.report.sections import FIGURES, TABLES
 from scdpo.report.table import Table
-from scdpo.run.results_json import results_json
 from tests.report.example import HOSTILE, full, made
 
 
@@ -60,15 +59,14 @@ def test_latex_compiles(tmp_path):
     """All tables, and one of the hardest texts, by the real thing; none sticks out of the page."""
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
-        pytest.skip("no pdflatex; install texlive-latex-base and texlive-latex-recommended")
+        pytest.skip("no pdflatex; install texlive-latex-recommended and texlive-latex-extra")
     written(full(), tmp_path)
     ascii_text = "".join(map(chr, range(32, 127)))
     rows = ((HOSTILE, ascii_text), ("[x]", "*"), ("*", "\\"))
     hard = latex(Table("hard", HOSTILE, (HOSTILE, ascii_text), rows, HOSTILE, frozenset({(0, 0), (0, 1)})))
     (tmp_path / "tables" / "hard.tex").write_text(hard)
     inputs = [rf"\input{{tables/{path.name}}}" for path in sorted((tmp_path / "tables").glob("*.tex"))]
-    packages = [r"\usepackage{booktabs}", r"\usepackage[T1]{fontenc}", r"\usepackage{graphicx}"]
-    lines = [r"\documentclass{article}", *packages, r"\begin{document}", *inputs, r"\end{document}"]
+    lines = [r"\documentclass{article}", *PACKAGES, r"\begin{document}", *inputs, r"\end{document}"]
     (tmp_path / "paper.tex").write_text("\n".join(lines))
     command = [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "paper.tex"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -92,7 +90,7 @@ def test_files_follow_the_report(tmp_path):
 
 def test_results_json_names():
     """The names that docs/run-directory.md promises; what a run has not done is not there."""
-    numbers = json.loads(json.dumps(results_json(full()), allow_nan=False))
+    numbers = json.loads(json.dumps(full().to_json(), allow_nan=False))
     difference = numbers["differences"]["scdpo - sft"]
     assert difference.keys() == {"difference", "ci95", "n", "mcnemar_p", "resolved"}
     assert 0 < difference["mcnemar_p"] < 0.001
@@ -107,10 +105,10 @@ def test_results_json_names():
     point = numbers["temperature"]["sft"][10]
     assert point.keys() == {"temperature", "accuracy", "ci95", "n", "garbled", "garbled_ci95"}
     assert (point["temperature"], point["accuracy"], point["n"], point["garbled"]) == (1.0, 0.625, 80, 0.125)
-    assert not {"rounds", "localisation", "temperature"} & results_json(made()).keys()
+    assert not {"rounds", "localisation", "temperature"} & made().to_json().keys()
 
 
 def test_small_p_keeps_its_digits():
     """15 of 20 against 12 of 20 on 400 problems: 60 gained, none lost, p = 2 * 0.5**60."""
-    assert results_json(made(scdpo=15))["differences"]["scdpo - sft"]["mcnemar_p"] == pytest.approx(2 * 0.5**60, rel=1e-5)
-    assert math.isclose(results_json(made())["differences"]["scdpo - sft"]["mcnemar_p"], 1.0)
+    assert made(scdpo=15).to_json()["differences"]["scdpo - sft"]["mcnemar_p"] == pytest.approx(2 * 0.5**60, rel=1e-5)
+    assert math.isclose(made().to_json()["differences"]["scdpo - sft"]["mcnemar_p"], 1.0)

@@ -29,14 +29,14 @@ def compare(options: Compare, console: Console) -> None:
     Raises RunError where the runs cannot be compared, or `out` is a run.
     """
     from scdpo.cli.files import written
+    from scdpo.jsonlines import json_text
     from scdpo.report.comparison_page import terminal
     from scdpo.run.comparison import compare_runs, write_comparison
-    from scdpo.run.comparison_json import comparison_json
 
     comparison = compare_runs(options.runs)
     console.print(terminal(comparison), markup=False)
     with written(options.json_file) as write:
-        write(comparison_json(comparison))
+        write(json_text(comparison.to_json()))
     if options.out:
         folder = Path(options.out).expanduser()
         with users_file():

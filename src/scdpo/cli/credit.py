@@ -21,13 +21,13 @@ from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution
 from scdpo.credit.scoring import LogProbs, token_scores
 from scdpo.credit.solutions import scores_of
 from scdpo.errors import ModelError, ProblemError, RunError
+from scdpo.jsonlines import json_text
 from scdpo.problems.problem import Problem
 from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.report.markdown import markdown
 from scdpo.report.study_tables import localisation_tables, processbench_table
 from scdpo.run.directory import RunDirectory, named
-from scdpo.run.results_json import localisation_json, processbench_json
 from scdpo.settings import Settings
 
 if TYPE_CHECKING:
@@ -148,10 +148,10 @@ def tell_figures(credited: Sequence[CreditedSolution], options: CreditOptions, c
     tables = [*(localisation_tables(found, "problems") if found else []), *([processbench_table(judged)] if judged else [])]
     for table in tables:
         console.print(f"\n{markdown(table)}", markup=False, end="")
-    numbers = {"localisation": localisation_json(found)} if found else {}
-    numbers |= {"processbench": processbench_json(judged)} if judged else {}
+    numbers = {"localisation": found.to_json()} if found else {}
+    numbers |= {"processbench": {score: each.to_json() for score, each in judged.items()}} if judged else {}
     with written(options.json_file) as write:
-        write(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n")
+        write(json_text(numbers))
 
 
 def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> list[GivenSolution]:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scdpo.credit.record import COMPARED, CreditedSolution
 from scdpo.credit.resampling import Array, draw_problems, interval, share, share_interval
 from scdpo.evaluation.statistics import Estimate, mcnemar
+
+
+def measure(figure: str) -> str:
+    """What a figure of localisation is: a rate, or the area under a curve."""
+    return "auroc" if figure == "token_auroc" else "rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,25 @@ class Localisation:
     scores: Mapping[str, Mapping[str, Estimate]]
     differences: Mapping[str, Mapping[str, Estimate]]
     chance: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures of each score, with what they are of, what chance gives, and the paired differences."""
+        chance = {figure: {measure(figure): round(value, 6)} for figure, value in self.chance.items()}
+        scores = {
+            score: {figure: value.to_json(measure(figure)) for figure, value in figures.items()}
+            for score, figures in self.scores.items()
+        }
+        differences = {
+            name: {figure: value.to_json("difference") | {"resolved": value.is_resolved} for figure, value in figures.items()}
+            for name, figures in self.differences.items()
+        }
+        return {
+            "solutions": self.solutions,
+            "problems": self.problems,
+            "chance": chance,
+            **scores,
+            "differences": differences,
+        }
 
     @property
     def figures(self) -> tuple[str, ...]:

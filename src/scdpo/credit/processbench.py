@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,14 @@ class ProcessBenchResult:
     correct: Estimate
     f1: Estimate
     thresholds: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "f1": self.f1.counted_json("f1"),
+            "first_wrong_step": self.erroneous.counted_json("rate"),
+            "no_wrong_step": self.correct.counted_json("rate"),
+            "thresholds": list(self.thresholds),
+        }
 
 
 def processbench(credited: Sequence[CreditedSolution], score: str, threshold: float | None = None) -> ProcessBenchResult | None:

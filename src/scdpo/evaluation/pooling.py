@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 
@@ -58,6 +58,11 @@ class Pooled:
     def is_resolved(self) -> bool:
         """Whether a difference may be called one of the recipe's models, whatever their seed."""
         return self.is_over_seeds and self.estimate.is_resolved
+
+    def to_json(self) -> dict[str, Any]:
+        """What there is beside the estimate."""
+        deviation = None if self.deviation is None else round(self.deviation, 6)
+        return {"seeds": self.seeds, "deviation": deviation, "problems_of_seeds": self.sharing}
 
 
 def pooled_accuracy(right: Sequence[Mapping[str, bool]]) -> Pooled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
+from typing import Any
 
 Z95 = 1.959963984540054
 RESAMPLES = 20_000
@@ -27,6 +28,19 @@ class Estimate:
     def is_resolved(self) -> bool:
         """Whether a difference may be called one: the interval leaves zero out, and the test, where there is one, agrees."""
         return (self.low > 0 or self.high < 0) and (self.p is None or self.p < 0.05)
+
+    def to_json(self, name: str) -> dict[str, Any]:
+        """The value under its name, and its interval."""
+        return {name: round(self.value, 6), "ci95": [round(self.low, 6), round(self.high, 6)]}
+
+    def counted_json(self, name: str) -> dict[str, Any]:
+        """The same with the number of problems."""
+        return self.to_json(name) | {"n": self.n}
+
+    def paired_json(self) -> dict[str, Any]:
+        """A difference between models on the same problems. p keeps its digits: it may be very small."""
+        p = None if self.p is None else float(f"{self.p:.6g}")
+        return self.counted_json("difference") | {"mcnemar_p": p, "resolved": self.is_resolved}
 
 
 def wilson(right: int, n: int) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scdpo.evaluation.statistics import Estimate, wilson
 from scdpo.problems.problem import Problem
@@ -19,6 +20,11 @@ class TemperaturePoint:
     temperature: float
     accuracy: Estimate
     garbled: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        garbled = self.garbled.to_json("garbled")
+        accuracy = self.accuracy.counted_json("accuracy")
+        return {"temperature": self.temperature, **accuracy, "garbled": garbled["garbled"], "garbled_ci95": garbled["ci95"]}
 
 
 def temperature_point(temperature: float, problems: Sequence[Problem], solutions: Sequence[Solution]) -> TemperaturePoint:

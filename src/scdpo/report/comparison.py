@@ -48,6 +48,15 @@ class RunFigures:
         """Of two of the run's models, on its problems."""
         return paired_difference(*zip(*((self.right[first][q], self.right[second][q]) for q in self.right[first]), strict=True))
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "seeds": self.seeds,
+            "models": {model: value.counted_json("accuracy") for model, value in self.accuracy.items()},
+            "differences": {f"{b} - {a}": self.difference(a, b).paired_json() for a, b in differences_of(self.right)},
+            "localisation": {score: value.counted_json("rate") for score, value in self.localisation.items()},
+            "stage_seconds": self.stage_seconds,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -66,6 +75,18 @@ class Group:
     def varied(self) -> list[str]:
         """The seeds that differ between the runs."""
         return [name for name in self.runs[0].seeds if len({run.seeds[name] for run in self.runs}) > 1]
+
+    def to_json(self, fields: Iterable[str]) -> dict[str, Any]:
+        """fields: those in which recipes differ."""
+        return {
+            "runs": [run.name for run in self.runs],
+            "fields": {name: self.runs[0].fields.get(name) for name in fields},
+            "models": {m: each.estimate.counted_json("accuracy") | each.to_json() for m, each in self.accuracy.items()},
+            "differences": {
+                name: each.estimate.paired_json() | {"resolved": each.is_resolved} | each.to_json()
+                for name, each in self.differences.items()
+            },
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,10 @@ class Between:
         """Whether the recipes may be said to differ: with one seed of either, only its models may."""
         return self.is_over_seeds and self.estimate.is_resolved
 
+    def to_json(self) -> dict[str, Any]:
+        of = {"model": self.model, "first": self.first, "second": self.second, "seeds": self.seeds, "basis": self.basis}
+        return of | self.estimate.paired_json() | {"resolved": self.is_resolved}
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -96,6 +121,16 @@ class Comparison:
     split: str
     groups: Sequence[Group]
     between: Sequence[Between]
+
+    def to_json(self) -> dict[str, Any]:
+        """compare.json. A difference is resolved within a run over its problems, elsewhere over seeds too."""
+        return {
+            "schema": 1,
+            "split": self.split,
+            "runs": {run.name: run.to_json() | {"recipe": group.name} for group in self.groups for run in group.runs},
+            "recipes": {group.name: group.to_json(self.differing) for group in self.groups},
+            "between": [each.to_json() for each in self.between],
+        }
 
     @property
     def runs(self) -> list[RunFigures]:

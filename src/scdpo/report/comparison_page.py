@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from scdpo.report.charts import DotPanel, dots
 from scdpo.report.comparison import Comparison
 from scdpo.report.comparison_tables import comparison_tables, figure_rows, findings
@@ -40,5 +38,4 @@ def markdown_page(comparison: Comparison) -> str:
 def html_page(comparison: Comparison) -> str:
     """compare.html."""
     body = told([accuracy_figure(comparison)], comparison_tables(comparison))
-    lead = f'<p class="lead">{escape(findings(comparison))}</p>'
-    return document(TITLE, lead, [Section("comparison", "Comparison", body, styles=STYLES)])
+    return document(TITLE, findings(comparison), [Section("comparison", "Comparison", body, styles=STYLES)])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from scdpo.credit.record import SFT_LOG_PROB, CreditedSolution
-from scdpo.report.document import Section, document, fill, how_many, json_block, packed_block
+from scdpo.report.document import Section, document, how_many, json_block, packed_block, render
 from scdpo.report.result import label
 
 ORDER = ("scdpo", "dpo", "dpo-data-equal", "rft", SFT_LOG_PROB)
@@ -17,9 +16,7 @@ FIRST_SHOWN = 2
 
 def credit_page(title: str, credited: Sequence[CreditedSolution]) -> str:
     """A page of its own: what `scdpo credit` writes."""
-    return document(
-        title, f'<p class="lead">{len(credited):,} solution{"" if len(credited) == 1 else "s"}.</p>', [credit_section(credited)]
-    )
+    return document(title, f"{len(credited):,} solution{'' if len(credited) == 1 else 's'}.", [credit_section(credited)])
 
 
 def credit_section(credited: Sequence[CreditedSolution], more: int = 0) -> Section:
@@ -33,11 +30,7 @@ def credit_section(credited: Sequence[CreditedSolution], more: int = 0) -> Secti
     return Section(
         id="tokens",
         title="Credit by token",
-        body=fill(
-            "credit.html",
-            count=how_many(len(credited), more),
-            kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds),
-        ),
+        body=render("credit.html", count=how_many(len(credited), more), kinds=kinds),
         styles=("credit.css",),
         scripts=("units.js", "credit.js"),
         data=json_block("credit-index", index) + packed_block("credit-bodies", (solution.to_json() for solution in credited)),

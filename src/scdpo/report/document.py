@@ -9,12 +9,13 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from importlib import resources
-from string import Template
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 PACKED = 50
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -36,32 +37,18 @@ class Section:
     scripts: tuple[str, ...] = ()
     data: str = ""
 
-    @property
-    def html(self) -> str:
-        return f'<section id="{self.id}" aria-labelledby="{self.id}-title">\n{self.heading}\n{self.body}\n</section>\n'
 
-    @property
-    def heading(self) -> str:
-        return f'<h2 id="{self.id}-title">{escape(self.title)}</h2>'
-
-
-def document(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The whole file. lead: HTML that stands before the sections."""
-    return fill(
+def document(title: str, lead: str, sections: Sequence[Section], facts: Mapping[str, str] | None = None) -> str:
+    """The whole file. lead: the sentence before the sections; facts: name -> value, after it."""
+    return render(
         "document.html",
-        title=escape(title),
+        title=title,
         lead=lead,
+        facts=facts or {},
+        sections=sections,
         style="\n".join(map(asset, together(BASE_STYLES, (section.styles for section in sections)))),
-        navigation=navigation(sections) if len(sections) > 1 else "",
-        sections="".join(section.html for section in sections),
-        data="".join(section.data for section in sections),
         script="\n".join(map(asset, together(BASE_SCRIPTS, (section.scripts for section in sections)))),
     )
-
-
-def navigation(sections: Sequence[Section]) -> str:
-    links = "".join(f'<a href="#{section.id}">{escape(section.title)}</a>' for section in sections)
-    return f'<nav class="top" aria-label="Sections">{links}</nav>'
 
 
 def together(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:
@@ -78,9 +65,16 @@ def asset(name: str) -> str:
     return (resources.files("scdpo.report") / "assets" / name).read_text(encoding="utf-8")
 
 
-def fill(name: str, **parts: str) -> str:
-    """An asset with its $parts put in. They are put in as they are: escape texts before."""
-    return Template(asset(name)).substitute(parts)
+@cache
+def templates() -> Environment:
+    """The assets as templates: texts are escaped, and a part that is missing is an error."""
+    loader = PackageLoader("scdpo.report", "assets")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def render(name: str, **parts: Any) -> str:
+    """An asset with its parts put in."""
+    return templates().get_template(name).render(parts)
 
 
 def json_block(name: str, value: Any) -> str:

@@ -40,9 +40,15 @@ class Figure:
     title: str
     svg: str
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = re.findall(r'viewBox="0 0 (\d+) (\d+)"', self.svg)[0]
+        return int(width), int(height)
+
     def standalone(self) -> str:
         """figures/NAME.svg: the element as a file of its own, with its colours on white, for any viewer."""
-        width, height = (int(size) + 2 * MARGIN for size in re.findall(r'viewBox="0 0 (\d+) (\d+)"', self.svg)[0])
+        width, height = (size + 2 * MARGIN for size in self.size)
         opening, content = self.svg.split(">", 1)
         opening = opening.replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{FONTS}"', 1)
         opening = re.sub('viewBox="[^"]*"', f'viewBox="{-MARGIN} {-MARGIN} {width} {height}"', opening)

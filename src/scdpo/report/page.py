@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from html import escape
 
 from scdpo.report import sections
 from scdpo.report.credit_page import credit_section
-from scdpo.report.document import Section, document
+from scdpo.report.document import Section, document, render
 from scdpo.report.figures import Figure, all_figures
 from scdpo.report.html_parts import STYLES, told
-from scdpo.report.result import Result, headline, on_problems
+from scdpo.report.result import Result, duration, headline, on_problems
 from scdpo.report.table import Table
 from scdpo.report.tables import all_tables
 from scdpo.report.tree_browser import tree_section
@@ -31,13 +30,13 @@ def html_page(result: Result) -> str:
         times,
         recipe_section(result),
     ]
-    return document(f"{result.name}: Step-Controlled DPO", lead(result), parts)
+    return document(f"{result.name}: Step-Controlled DPO", headline(result), parts, size(result))
 
 
-def lead(result: Result) -> str:
-    """What a reader sees first: what the run found, and how large it was."""
+def size(result: Result) -> dict[str, str]:
+    """How large the run was."""
     sampling, forking = result.sampling, result.forking
-    facts = {
+    return {
         "evaluated on": on_problems(result),
         "pair problems": f"{sampling['problems']:,}",
         "naive samples": f"{sampling['samples']:,}",
@@ -45,15 +44,6 @@ def lead(result: Result) -> str:
         "pairs of SCDPO": f"{result.pairs['scdpo']['naive']:,} + {result.pairs['scdpo']['step_controlled']:,}",
         "wall time": duration(sum(result.stage_seconds.values())),
     }
-    cells = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
-    return f'<p class="lead">{escape(headline(result))}</p>\n<dl class="facts">{cells}</dl>'
-
-
-def duration(seconds: float) -> str:
-    """Wall time as a reader says it: 45 s, 12 min, 3.4 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def told_section(section: sections.Section, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> Section:
@@ -67,8 +57,5 @@ def told_section(section: sections.Section, tables: Mapping[str, Table], figures
 
 def recipe_section(result: Result) -> Section:
     parts = {"Recipe": result.recipe, "Manifest": result.manifest}
-    body = "\n".join(
-        f"<details><summary>{name}</summary><pre>{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre></details>"
-        for name, value in parts.items()
-    )
-    return Section("recipe", "Recipe and manifest", body)
+    texts = {name: json.dumps(value, indent=2, ensure_ascii=False) for name, value in parts.items()}
+    return Section("recipe", "Recipe and manifest", render("recipe.html", parts=texts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scdpo.credit.record import COMPARED, SFT_LOG_PROB, CreditedSolution
@@ -54,6 +54,16 @@ class RoundFigures:
     pairs: Mapping[str, int]
     sampled: Estimate
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "round": self.number,
+            **self.accuracy.counted_json("accuracy"),
+            "difference_to_start": self.from_start.paired_json(),
+            "difference_to_sft": self.from_sft.paired_json(),
+            "pairs": self.pairs,
+            "start_sampled": self.sampled.counted_json("accuracy"),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SetFigures:
@@ -61,6 +71,12 @@ class SetFigures:
 
     accuracy: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "models": {name: value.counted_json("accuracy") for name, value in self.accuracy.items()},
+            "differences": {name: value.paired_json() for name, value in self.differences.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,28 @@ class Result:
     more_credited: int = 0
     """How many the run has beyond those shown."""
 
+    def to_json(self) -> dict[str, Any]:
+        """results.json, as docs/run-directory.md describes it. What a run has not done has no key."""
+        errors = {name: {"errors": asdict(each)} for name, each in self.errors.items()}
+        parts = {
+            "sets": {name: each.to_json() for name, each in self.sets.items()},
+            "rounds": [each.to_json() for each in self.rounds],
+            "localisation": self.localisation.to_json() if self.localisation else None,
+            "temperature": {model: [each.to_json() for each in points] for model, points in self.temperatures.items()},
+        }
+        return {
+            "schema": 1,
+            "run": self.name,
+            "split": self.split,
+            "models": {name: value.counted_json("accuracy") | errors[name] for name, value in self.accuracy.items()},
+            "differences": {name: value.paired_json() for name, value in self.differences.items()},
+            "pairs": self.pairs,
+            "sampling": self.sampling,
+            "forking": self.forking,
+            "stage_seconds": self.stage_seconds,
+            **{name: part for name, part in parts.items() if part},
+        }
+
 
 def on_problems(result: Result) -> str:
     """What accuracies and differences are of: 2000 held-out test problems."""
@@ -125,6 +163,13 @@ def p_text(p: float | None) -> str:
     if p is None:
         return ""
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def duration(seconds: float) -> str:
+    """Wall time as a reader says it: 45 s, 12 min, 3.4 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def label(name: str) -> str:

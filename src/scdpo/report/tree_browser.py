@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
-from scdpo.report.document import Section, fill, how_many, json_block, packed_block
+from scdpo.report.document import Section, how_many, json_block, packed_block, render
 from scdpo.report.result import TreeView
 
 
@@ -16,12 +15,7 @@ def tree_section(trees: Sequence[TreeView], more: int = 0) -> Section:
     return Section(
         id="trees",
         title="Trees",
-        body=fill(
-            "trees.html",
-            count=how_many(len(trees), more),
-            kinds="".join(f"<option>{escape(kind)}</option>" for kind in kinds),
-            kinds_hidden="" if kinds else " hidden",
-        ),
+        body=render("trees.html", count=how_many(len(trees), more), kinds=kinds),
         styles=("trees.css",),
         scripts=("list.js", "trees.js"),
         data=json_block("tree-index", list(map(index_entry, trees))) + packed_block("tree-bodies", map(tree_body, trees)),

@@ -12,12 +12,12 @@ from typing import Any
 from scdpo.errors import RunError
 from scdpo.evaluation.statistics import Estimate
 from scdpo.files import write_files
+from scdpo.jsonlines import json_text
 from scdpo.problems.problem import Problem
 from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
 from scdpo.report.comparison_tables import TABLES, comparison_tables
 from scdpo.report.exports import table_names, table_texts
-from scdpo.run.comparison_json import comparison_json
 from scdpo.run.directory import Round, RunDirectory, named
 from scdpo.run.fingerprint import changes_nothing
 from scdpo.run.prepare import refuse_stale
@@ -155,7 +155,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         raise RunError(f"{folder} is a run and has tables of its own; name another folder with --out")
     texts = {
         "compare.md": markdown_page(comparison),
-        "compare.json": comparison_json(comparison),
+        "compare.json": json_text(comparison.to_json()),
         "compare.html": html_page(comparison),
         "accuracy.svg": accuracy_figure(comparison).standalone(),
     }

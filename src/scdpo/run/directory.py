@@ -18,6 +18,7 @@ from typing import Any
 
 from scdpo.errors import RunError
 from scdpo.files import write_whole
+from scdpo.jsonlines import json_text
 from scdpo.problems.jsonl import ProblemFile
 from scdpo.problems.source import Split
 from scdpo.run.fingerprint import content_digest
@@ -136,7 +137,7 @@ class RunDirectory:
 
     def update_manifest(self, **facts: Any) -> None:
         """Add facts to the manifest."""
-        write_whole(self.manifest_file, json.dumps(self.manifest() | facts, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self.manifest_file, json_text(self.manifest() | facts))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -22,10 +22,9 @@ from scdpo.errors import RunError
 from scdpo.run.directory import RunDirectory
 from scdpo.run.dispatch import dispatch
 from scdpo.run.worker import Worker
+from scdpo.training.job import Report
 from scdpo.training.memory import give_back_memory
 
-Report = Callable[..., None]
-"""Called with (task, done, total), and words where there are some."""
 Job = tuple[Callable[..., Any], tuple, int]
 """A function of a worker, its arguments, and the task's place in the order."""
 LAST_WORDS = 30.0

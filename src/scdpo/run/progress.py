@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
+from scdpo.report.result import duration
 from scdpo.run.pace import Pace
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -129,7 +130,7 @@ class ProgressDisplay:
         if seconds is None:
             return ""
         waiting = sum(size == 0 for size in self.sizes.values())
-        return f"about {_duration(seconds)} left" + (f" of what has begun, {waiting} more to come" if waiting else "")
+        return f"about {duration(seconds)} left" + (f" of what has begun, {waiting} more to come" if waiting else "")
 
 
 class TimeLeft(ProgressColumn):
@@ -141,7 +142,3 @@ class TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text("; ".join(filter(None, (self.display.left(time.monotonic()), self.display.said()))))
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

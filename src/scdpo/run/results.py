@@ -14,6 +14,7 @@ from scdpo.evaluation.errors import error_breakdown
 from scdpo.evaluation.statistics import Estimate, paired_difference, wilson
 from scdpo.files import write_files, write_whole
 from scdpo.grading.grade import is_preferred
+from scdpo.jsonlines import json_text
 from scdpo.problems.problem import Problem
 from scdpo.problems.step_oracle import first_error
 from scdpo.report.exports import export_names, exports
@@ -21,7 +22,6 @@ from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
 from scdpo.run.directory import Round, RunDirectory, named
-from scdpo.run.results_json import results_json
 from scdpo.run.studies import read_credited, read_temperatures
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
@@ -215,7 +215,7 @@ def write_report(run: RunDirectory) -> str:
     result = collect(run)
     own = round(time.monotonic() - began, 2)
     result = replace(result, stage_seconds={**result.stage_seconds, "report": own})
-    write_whole(run.path / "results.json", json.dumps(results_json(result), indent=2, ensure_ascii=False) + "\n")
+    write_whole(run.path / "results.json", json_text(result.to_json()))
     write_whole(run.path / "report.md", markdown_page(result))
     write_whole(run.path / "report.html", html_page(result))
     write_files(run.path, exports(result), export_names())
