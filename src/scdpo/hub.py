@@ -57,6 +57,11 @@ def fetch(asked: HubName, kind: Kind, patterns: Sequence[str] = ()) -> Path:
         raise HubError(_trouble(asked, kind, error)) from error
 
 
+def is_cached(asked: HubName) -> bool:
+    """Whether a model is in the hub's cache, whole as far as that can be told. Asks no network."""
+    return _cached(asked, "model", MODEL_FILES) is not None
+
+
 def _fetched(asked: HubName, kind: Kind, wanted: Sequence[str]) -> Path:
     if asked.is_pinned and (cached := _cached(asked, kind, wanted)):
         return cached

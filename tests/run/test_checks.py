@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 
+import httpx
 import pytest
 
 from scdpo.cli.main import main
@@ -109,6 +110,16 @@ def test_silent_servers_are_said(tmp_path):
     assert "http://localhost:9/v1 does not answer" in findings[0].what
 
 
+@pytest.mark.parametrize(("key", "sent"), [("", {}), ("k", {"Authorization": "Bearer k"})])
+def test_a_server_is_asked_with_the_key_that_there_is(key, sent, monkeypatch):
+    asked = []
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    monkeypatch.setattr("httpx.get", lambda url, headers, timeout: asked.append((url, headers)) or httpx.Response(200))
+    server = {"kind": "server", "server": {"addresses": ["http://one:1/v1/"]}}
+    assert machine_findings(recipe_of(engine=server)) == []
+    assert asked == [("http://one:1/v1/models", sent)]
+
+
 def test_the_models_own_context(tmp_path):
     """A longer one than it was made for is said, a longer one than it looks back is refused."""
     config = {"max_position_embeddings": 128, "sliding_window": 64}
@@ -196,9 +207,28 @@ def test_what_is_not_refused_is_said_once(tmp_path, capsys):
     assert f"note     {file}:31: the question of {file}:1 again" in said and "nothing is refused" in said
     words = [*few, "--problems.source", str(file), "--sft.epochs", "1", "--model.width", "16", "--model.layers", "1"]
     assert main(["sft", str(tmp_path / "run"), *words]) == 0
-    assert "note: " in (text := capsys.readouterr().out) and "again" in text
+    assert "scdpo: note: " in (text := capsys.readouterr().err) and "again" in text
     assert main(["sft", str(tmp_path / "run")]) == 0
-    assert "note: " not in capsys.readouterr().out
+    assert "note: " not in capsys.readouterr().err
+
+
+def test_every_source_and_the_model_that_cannot_be_read_are_told_at_once(tmp_path):
+    sources = [str(tmp_path / "one.jsonl"), str(tmp_path / "two.jsonl")]
+    findings, error = check_recipe(recipe_of(problems={"source": sources}, model={"path": str(tmp_path / "nothing")}))
+    assert [each.what for each in findings] == [
+        *(f"cannot read problems from {source}: No such file or directory" for source in sources),
+        f'no model folder at "{tmp_path / "nothing"}"; give a folder in transformers\' layout or a hub name',
+    ]
+    with pytest.raises(RecipeError, match=r"one.jsonl[^\n]*\n[^\n]*two.jsonl[^\n]*\nno model folder"):
+        refuse(findings, error)
+
+
+def test_a_check_fetches_no_weights(tmp_path, monkeypatch, capsys):
+    """A model that is on the hub alone is not looked at: its weights may take hours."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("scdpo.hub.fetch", lambda *asked: pytest.fail("fetched"))
+    assert main(["check", "quickstart", "--model.path", "somebody/large", "--sft.epochs", "1"]) == 0
+    assert "note     model.path: somebody/large is not on this machine" in capsys.readouterr().out
 
 
 def test_the_material_is_that_of_the_run(tmp_path):

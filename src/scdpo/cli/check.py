@@ -30,11 +30,12 @@ def check(options: Check, console: Console) -> None:
     """Print the findings. Raises RecipeError where a run would be refused."""
     from scdpo.run.checks.check import check_recipe
     from scdpo.run.checks.machine import isolation
+    from scdpo.run.checks.models import unfetched
     from scdpo.run.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.fields)
-    findings, _ = check_recipe(recipe)
-    findings = sorted([*isolation(recipe), *findings], key=lambda finding: not finding.refused)
+    findings, _ = check_recipe(recipe, fetches=False)
+    findings = sorted([*isolation(recipe), *findings, *unfetched(recipe)], key=lambda finding: not finding.refused)
     for finding in findings:
         console.print(Text("refused  " if finding.refused else "note     ", "red" if finding.refused else "yellow"), end="")
         console.print(str(finding), markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -120,7 +121,7 @@ def find_run(known: argparse.Namespace, overrides: dict[str, str], console: Cons
     from scdpo.run.directory import RunDirectory
     from scdpo.run.prepare import as_asked, prepare
 
-    tell = partial(console.print, "note:", markup=False)
+    tell = partial(logging.getLogger("scdpo").warning, "note: %s")  # a warning: --quiet keeps it
     if known.command == "run":
         named = known.recipe or ("quickstart" if not known.source else Path(known.source).name)
         folder = known.out or str(Path("runs") / (Path(named).name.removesuffix(".toml") + ("-smoke" if known.smoke else "")))

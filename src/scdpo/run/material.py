@@ -17,13 +17,14 @@ from scdpo.run.prompts import check_prompts
 from scdpo.run.recipe import Recipe
 from scdpo.solutions.code_format import MARK
 from scdpo.solutions.tree import SolutionTree
-from scdpo.training.model_files import check_model
+from scdpo.training.model_files import check_model, is_here
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """splits: the problems by purpose; given: the trees of sampling.trees; left_out, evaluated: worked solutions and trees that
-    are left out because their questions are evaluated; tokenizer: the given model's, None for one from scratch."""
+    are left out because their questions are evaluated; tokenizer: the given model's, None for one that is from
+    scratch or was not fetched."""
 
     splits: Mapping[Split, list[Problem]]
     left_out: int
@@ -32,14 +33,16 @@ class Material:
     tokenizer: Any
 
 
-def read_material(recipe: Recipe) -> Material:
-    """Raises what is wrong with problems, trees, model or prompts: RecipeError, ProblemError, ExchangeError, ModelError."""
+def read_material(recipe: Recipe, fetches: bool = True) -> Material:
+    """Raises what is wrong with problems, trees, model or prompts: RecipeError, ProblemError, ExchangeError, ModelError.
+
+    fetches: get a model from the hub that is not here, with its weights; otherwise it is not looked at."""
     is_given = bool(recipe.sampling.trees)
     splits, left_out = make_counted_splits(recipe.problems.model_copy(update={"pairs": 0}) if is_given else recipe.problems)
     given, evaluated = take_given_trees(recipe, splits) if is_given else ([], 0)
     check_splits(recipe, splits)
     tokenizer = None
-    if recipe.model.path:
+    if recipe.model.path and (fetches or is_here(recipe.model.place)):
         tokenizer = check_model(recipe.model.place, recipe.model.trust_remote_code)
         check_prompts(recipe, tokenizer, splits)
     return Material(splits, left_out, given, evaluated, tokenizer)

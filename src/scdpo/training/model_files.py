@@ -80,6 +80,13 @@ def model_folder(path: str | Path) -> Path:
     raise ModelError(f'no model folder at "{path}"; give a folder in transformers\' layout or a hub name')
 
 
+def is_here(path: str | Path) -> bool:
+    """Whether nothing has to be fetched from the hub for a model; true as well of a path that is no hub name."""
+    place = model_path(path)
+    asked = None if Path(place).expanduser().exists() else hub.parse(str(place))
+    return asked is None or hub.is_cached(asked)
+
+
 def is_gguf(path: str | Path) -> bool:
     """Whether a model's path is a file of llama.cpp's format, which transformers reads."""
     return str(path).endswith(".gguf")

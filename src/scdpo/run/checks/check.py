@@ -8,33 +8,24 @@ from scdpo.errors import RecipeError, ScdpoError
 from scdpo.run.checks.data import data_findings
 from scdpo.run.checks.finding import Finding
 from scdpo.run.checks.machine import machine_findings
-from scdpo.run.checks.models import model_findings, plain_chat
+from scdpo.run.checks.models import model_findings, plain_chat, unusable_model
 from scdpo.run.material import Material, read_material
 from scdpo.run.recipe import Recipe
 
 
-def check_recipe(recipe: Recipe) -> tuple[list[Finding], Material | ScdpoError]:
-    """What is found, refusals first, and the problems as a run of the recipe takes them, or why it cannot."""
-    findings = [*machine_findings(recipe), *attempt(recipe)]
+def check_recipe(recipe: Recipe, fetches: bool = True) -> tuple[list[Finding], Material | ScdpoError]:
+    """What is found, refusals first, and the problems as a run of the recipe takes them, or why it cannot.
+
+    fetches: see read_material."""
+    findings = [*machine_findings(recipe), *model_findings(recipe), *data_findings(recipe)]
     material: Material | ScdpoError
     try:
-        material = read_material(recipe)
+        material = read_material(recipe, fetches)
         findings += plain_chat(recipe, material.tokenizer)
     except ScdpoError as error:
         material = error
-        findings.append(Finding("", str(error), refused=True))
+        findings += [Finding("", str(error), refused=True), *unusable_model(recipe)]  # the model is read after the problems
     return sorted(dict.fromkeys(findings), key=lambda each: not each.refused), material
-
-
-def attempt(recipe: Recipe) -> list[Finding]:
-    """The findings of model and data; a source that cannot be read at all is told where the problems are read."""
-    findings: list[Finding] = []
-    for look in (model_findings, data_findings):
-        try:
-            findings += look(recipe)
-        except ScdpoError:
-            continue
-    return findings
 
 
 def refuse(findings: Sequence[Finding], material: Material | ScdpoError) -> Material:

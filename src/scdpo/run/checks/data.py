@@ -21,14 +21,17 @@ GRADED = 2000
 
 
 def data_findings(recipe: Recipe) -> list[Finding]:
-    """All that the records show. Raises ProblemError for a source that cannot be read at all."""
-    problems, findings = recipe.problems, []
+    """All that the records show, and the sources that cannot be read at all."""
+    problems = recipe.problems
     tests = each_source(problems.test_source)
-    read = {
-        source: read_records_of(source)
-        for source in (*each_source(problems.source), *each_source(problems.sft_source), *tests)
-        if source not in GENERATORS
-    }
+    findings: list[Finding] = []
+    read: dict[str, tuple[dict[str, Problem], list[Finding]]] = {}
+    for source in (*each_source(problems.source), *each_source(problems.sft_source), *tests):
+        if source not in GENERATORS:
+            try:
+                read[source] = read_records_of(source)
+            except ProblemError as error:
+                findings.append(Finding("", str(error), refused=True))
     for source, (found, flaws) in read.items():
         findings += first_of(flaws, f"records of {source} that cannot be read")
         findings += twice(source, found)

@@ -70,9 +70,10 @@ def servers(recipe: Recipe) -> Iterator[Finding]:
     import httpx
 
     key = os.environ.get(recipe.engine.server.key_variable)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     for address in recipe.engine.server.addresses:
         try:
-            reply = httpx.get(f"{address.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"}, timeout=SECONDS)
+            reply = httpx.get(f"{address.rstrip('/')}/models", headers=headers, timeout=SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             yield Finding("engine.server.addresses", f"{address} does not answer ({error}); sampling will want it")
             continue

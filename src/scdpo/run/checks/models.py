@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from scdpo.errors import ModelError
 from scdpo.run.checks.finding import Finding
 from scdpo.run.recipe import Recipe
 from scdpo.training.configs import find_config
+from scdpo.training.model_files import check_model, is_here
 
 
 def model_findings(recipe: Recipe) -> list[Finding]:
     """A context that is longer than the model was made for: said. Longer than it looks back: refused, as the engine refuses it.
     Asks no network; knows nothing of a model that is not here."""
-    found = find_config(recipe.model.place) if recipe.model.path else None
+    try:
+        found = find_config(recipe.model.place) if recipe.model.path else None
+    except ModelError:  # told by who reads the whole model
+        return []
     if found is None:
         return []
     config, context, findings = dict(found.fields), recipe.model.context, []
@@ -33,3 +38,20 @@ def plain_chat(recipe: Recipe, tokenizer: Any) -> list[Finding]:
         return []
     what = "is false, and the tokenizer has a chat template; set it to true for an instruct model (docs/prompts.md)"
     return [Finding("prompt.chat", what)]
+
+
+def unusable_model(recipe: Recipe) -> list[Finding]:
+    """A model that is here, or should be, and cannot be read: refused."""
+    if recipe.model.path and is_here(recipe.model.place):
+        try:
+            check_model(recipe.model.place, recipe.model.trust_remote_code)
+        except ModelError as error:
+            return [Finding("", str(error), refused=True)]
+    return []
+
+
+def unfetched(recipe: Recipe) -> list[Finding]:
+    """A hub's model that is not here: said, as its tokenizer and template are looked at when a run has fetched it."""
+    if not recipe.model.path or is_here(recipe.model.place):
+        return []
+    return [Finding("model.path", f"{recipe.model.place} is not on this machine; a run fetches it and checks its prompts then")]
