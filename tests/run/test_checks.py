@@ -76,6 +76,18 @@ def test_every_fault_is_named_by_its_file_and_line(seed, tmp_path):
         assert any(each.startswith(f"{file}:{number}: ") and fault in each for each in findings), (fault, findings)
 
 
+def test_a_test_split_of_its_own(tmp_path):
+    """A folder's test file is evaluated: what another of its files repeats is named."""
+    written(tmp_path / "train.jsonl", *[sum | {"id": f"a{n}"} for n, sum in enumerate(sums(5))])
+    tests = [sum | {"id": f"b{n}"} for n, sum in enumerate(sums(3, first=50))]
+    written(tmp_path / "test.jsonl", *tests)
+    assert found_in(f"gsm8k:{tmp_path}") != []  # of another form
+    assert found_in(tmp_path) == []
+    written(tmp_path / "train.jsonl", *[sum | {"id": f"a{n}"} for n, sum in enumerate(sums(5))], tests[0] | {"id": "c"})
+    findings = found_in(tmp_path)
+    assert any("train.jsonl:6: the question of the test problem at" in each for each in findings), findings
+
+
 def test_many_of_a_kind_are_counted(tmp_path):
     file = written(tmp_path / "p.jsonl", *sums(2), *[{"question": "What is 0 + 1?", "answer": 1}] * 8)
     findings = found_in(file)

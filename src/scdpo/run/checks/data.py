@@ -5,7 +5,8 @@ Problems that are generated are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from scdpo.errors import ProblemError
@@ -20,40 +21,55 @@ GRADED = 2000
 """How many worked solutions of a source are compared with their answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A source's problems by where they stand, what of it is none, and which of them are a test split beside others."""
+
+    problems: Mapping[str, Problem]
+    flaws: Sequence[Finding]
+    held_out: Mapping[str, Problem]
+
+
 def data_findings(recipe: Recipe) -> list[Finding]:
     """All that the records show, and the sources that cannot be read at all."""
     problems = recipe.problems
     tests = each_source(problems.test_source)
     findings: list[Finding] = []
-    read: dict[str, tuple[dict[str, Problem], list[Finding]]] = {}
+    read: dict[str, Records] = {}
     for source in (*each_source(problems.source), *each_source(problems.sft_source), *tests):
         if source not in GENERATORS:
             try:
                 read[source] = read_records_of(source)
             except ProblemError as error:
                 findings.append(Finding("", str(error), refused=True))
-    for source, (found, flaws) in read.items():
-        findings += first_of(flaws, f"records of {source} that cannot be read")
-        findings += twice(source, found)
-        findings += contradictions(source, found)
+    for source, records in read.items():
+        findings += first_of(records.flaws, f"records of {source} that cannot be read")
+        findings += twice(source, records.problems)
+        findings += contradictions(source, records.problems)
         if source not in each_source(problems.sft_source):
-            findings += unanswered(source, found)
-    evaluated = {where: problem for source in tests if source in read for where, problem in read[source][0].items()}
+            findings += unanswered(source, records.problems)
+    evaluated: dict[str, Problem] = {}
+    for source in tests or each_source(problems.source):
+        if source in read:
+            evaluated |= read[source].held_out or (read[source].problems if tests else {})
     for source in read:
         if source not in tests:
-            findings += overlaps(source, read[source][0], evaluated)
+            trained = {where: each for where, each in read[source].problems.items() if where not in evaluated}
+            findings += overlaps(source, trained, evaluated)
     return findings
 
 
-def read_records_of(source: str) -> tuple[dict[str, Problem], list[Finding]]:
-    """The problems of a source by where they stand, and what of it is none."""
-    found, flaws = {}, []
+def read_records_of(source: str) -> Records:
+    """Raises ProblemError for a source that cannot be read at all."""
+    found, flaws, held_out = {}, [], {}
     for record, problem in read_each(source):
         if isinstance(problem, ProblemError):
             flaws.append(Finding("", str(problem), refused=True))
-        else:
-            found[record.where] = problem
-    return found, flaws
+            continue
+        found[record.where] = problem
+        if record.is_test:
+            held_out[record.where] = problem
+    return Records(found, flaws, held_out if len(held_out) < len(found) else {})
 
 
 def plain(question: str) -> str:
