@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.waiting import wait_for
 from scdpo.precision import training_device
-from scdpo.solutions.rendering import TreeRow, apart
+from scdpo.solutions.rendering import TreeRow, as_two_rows
 from scdpo.training.settings import PreferenceSettings
 
 GB = 1e9
@@ -92,15 +92,15 @@ def our_trainer(job: Job, model: Any, folder: Path) -> Any:
     from scdpo.training.collator import Item
     from scdpo.training.layouts import choose_layout
     from scdpo.training.objectives import PreferenceObjective
-    from scdpo.training.placement import place, precision_context
+    from scdpo.training.placement import place_model, precision_context
     from scdpo.training.plan import split
     from scdpo.training.reference import reference_log_probs
     from scdpo.training.trainer import TreeTrainer
 
     settings = job.settings
-    place(model, "float32")  # numbers are compared
+    place_model(model, "float32")  # numbers are compared
     layout, _ = choose_layout(model, job.rows, settings.layout)
-    place(model, settings.precision)
+    place_model(model, settings.precision)
     with precision_context(settings.precision, model.device.type):
         values = reference_log_probs(model, job.rows, settings.tokens_per_micro_batch, layout, settings.logits_per_chunk)
     reference = dict(zip(job.rows, values, strict=True))
@@ -159,7 +159,7 @@ def trl_records(rows: Sequence[TreeRow]) -> list[dict[str, list[int]]]:
     records = []
     for row in rows:
         for pair in row.pairs:
-            chosen, rejected = apart(row, pair)
+            chosen, rejected = as_two_rows(row, pair)
             kept = chosen.trunk[0]
             ids = {"prompt_ids": chosen.ids[:kept], "chosen_ids": chosen.ids[kept:], "rejected_ids": rejected.ids[kept:]}
             records.append({name: list(values) for name, values in ids.items()})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdpo.engines.draw import SHARE, at_share, draw, draws_of, within
+from scdpo.engines.draw import SHARE, at_share, draw, draws_of, nucleus
 
 LOGITS = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
 
@@ -45,7 +45,7 @@ def test_greedy_takes_the_likeliest():
 
 def test_equal_tokens_are_cut_in_their_order():
     even = torch.full((1, 4), 0.25, dtype=torch.float64)
-    assert within(even, torch.tensor([0.5], dtype=torch.float64)).tolist() == [[0.25, 0.25, 0, 0]]
+    assert nucleus(even, torch.tensor([0.5], dtype=torch.float64)).tolist() == [[0.25, 0.25, 0, 0]]
 
 
 def test_a_seed_gives_the_same_numbers_however_many_are_asked():

@@ -12,7 +12,7 @@ from scdpo.evaluation.errors import ErrorBreakdown
 from scdpo.evaluation.statistics import paired_difference, wilson
 from scdpo.report.document import PACKED, packed_block, script_json
 from scdpo.report.figures import all_figures
-from scdpo.report.html_parts import told
+from scdpo.report.html_parts import figures_and_tables
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import duration, html_page
 from scdpo.report.result import DIFFERENCES, LABELS, Result, RoundFigures, TreeView
@@ -154,7 +154,7 @@ def test_the_page_has_every_table_and_figure():
 
 def test_what_stands_out_in_a_table_does_so_on_the_page():
     table = Table("t", "A <title>.", ("model", "x", "y"), (("a", "1", "2"), ("b & c", "3", "")), "A note.", frozenset({(1, 1)}))
-    html = told([], [table])
+    html = figures_and_tables([], [table])
     assert '<th scope="row">b &amp; c</th><td><strong>3</strong></td><td></td>' in html
     assert html.count("<strong>") == 1 and "A &lt;title&gt;." in html and '<p class="note">A note.</p>' in html
 

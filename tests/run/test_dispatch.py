@@ -25,7 +25,7 @@ class FakeCrew:
     def room(self) -> int:
         return self.free + max(1, self.places - self.free - len(self.busy))
 
-    def hire(self, tasks: int) -> None:
+    def start(self, tasks: int) -> None:
         self.free = max(self.free, min(tasks, self.places - len(self.busy)))
 
     def give(self, index: int, task: tuple) -> None:

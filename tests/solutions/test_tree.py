@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdpo.solutions.rendering import apart, render
+from scdpo.solutions.rendering import as_two_rows, render
 from scdpo.solutions.solution import CodeOutput, Solution, Step
 from scdpo.solutions.tree import Branch, SolutionTree
 from tests.conftest import CORRECT, WRONG, make_tree
@@ -139,7 +139,7 @@ def test_a_pair_apart_is_its_two_solutions(tree):
     prompt = (1, 2, 3)
     row = render(tree, prompt, END)
     for branch, pair in zip(tree.branches, row.pairs, strict=True):
-        chosen, rejected = apart(row, pair)
+        chosen, rejected = as_two_rows(row, pair)
         assert chosen.ids == (*prompt, *tree.trunk.ids, END)
         assert rejected.ids == (*prompt, *tree.whole(branch).ids, END)
         assert [chosen.ids[i] for i in chosen.trunk] == [row.ids[i] for i in pair.chosen]
@@ -157,7 +157,7 @@ def test_outputs_of_code_carry_no_loss():
     assert spelled(row.trunk) == [10, 11, 14, END]
     assert spelled(row.pairs[0].chosen) == [10, 11, 14, END] and spelled(row.pairs[0].rejected) == [10, 12, 13, END]
     assert spelled(row.pairs[1].chosen) == [14, END] and spelled(row.pairs[1].rejected) == [15, END]
-    chosen, rejected = apart(row, row.pairs[0])
+    chosen, rejected = as_two_rows(row, row.pairs[0])
     assert chosen.ids == (1, 2, 10, 11, 50, 51, 14, END) and [chosen.ids[p] for p in chosen.trunk] == [10, 11, 14, END]
     assert rejected.ids == (1, 2, 10, 12, 50, 51, 13, END) and [rejected.ids[p] for p in rejected.trunk] == [10, 12, 13, END]
     counted = render(tree, (1, 2), END, count_outputs=True)

@@ -9,7 +9,7 @@ from scdpo.training.adapters import add_adapters, round_frozen
 from scdpo.training.collator import Item, collate_pairs
 from scdpo.training.log_probs import token_log_probs
 from scdpo.training.objectives import PreferenceObjective
-from scdpo.training.placement import place, precision_context
+from scdpo.training.placement import place_model, precision_context
 from scdpo.training.settings import LoraSettings, OptimizerSettings, PreferenceSettings
 from scdpo.training.train import load_trainable, train_preference, train_sft
 from tests.training.conftest import job_of, same, weights
@@ -68,7 +68,7 @@ def test_only_what_is_multiplied_is_rounded(family, is_tied):
     """Every linear layer's weight and bias, to its nearest bfloat16 value; embeddings, norms and adapters are as they were."""
     before = {name: weight.detach().clone() for name, weight in adapted(family).named_parameters()}
     model = adapted(family)
-    place(model, "bfloat16")
+    place_model(model, "bfloat16")
     products = {f"model.layers.{layer}.{name}" for layer in range(2) for name in (
         *(f"self_attn.{side}_proj.base_layer.weight" for side in "qkvo"),
         *(f"self_attn.{side}_proj.base_layer.bias" for side in "qkv" if family == "qwen2"),
@@ -82,7 +82,7 @@ def test_only_what_is_multiplied_is_rounded(family, is_tied):
 def test_an_output_layer_with_adapters_is_kept():
     """PEFT saves it with them, and what is saved is merged into full weights."""
     model = adapted("llama", LoraSettings(rank=4, targets=("lm_head", "q_proj")))
-    place(model, "bfloat16")
+    place_model(model, "bfloat16")
     names = rounded_names(model)
     assert "model.layers.0.self_attn.q_proj.base_layer.weight" in names and not any("lm_head" in name for name in names)
 
@@ -94,7 +94,7 @@ def test_nothing_else_is_rounded():
     whole = tiny_model("llama")
     whole.lm_head.weight.requires_grad_(False)
     for model, precision in ((adapted("llama"), "float32"), (whole, "bfloat16"), (quantized, "bfloat16")):
-        place(model, precision)
+        place_model(model, precision)
         assert all(weight.dtype == torch.float32 for weight in model.parameters())
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from scdpo.errors import ModelError
 from scdpo.solutions.rendering import render
 from scdpo.training.attention import dense
-from scdpo.training.collator import Item, collate_pairs, place
+from scdpo.training.collator import Item, collate_pairs, padded_rows
 from scdpo.training.layouts import choose_layout, preferred, set_attention
 from scdpo.training.log_probs import token_log_probs
 from scdpo.training.model_files import save_model
@@ -79,7 +79,7 @@ def test_who_sees_whom_is_what_the_dense_mask_says(trees):
     first = 0
     expected = torch.eye(len(ends), dtype=torch.bool)
     for row in rows:
-        own = place([row], [])["attention_mask"][0, 0]
+        own = padded_rows([row], [])["attention_mask"][0, 0]
         order = torch.tensor(depth_first(row)[0])
         expected[first : first + len(row), first : first + len(row)] = own[order][:, order]
         first += len(row)

@@ -27,7 +27,7 @@ from scdpo.problems.published import PUBLISHED
 from scdpo.problems.records import read_records
 from scdpo.report.markdown import markdown
 from scdpo.report.study_tables import localisation_tables, processbench_table
-from scdpo.run.directory import RunDirectory, named
+from scdpo.run.directory import RunDirectory, round_name
 from scdpo.settings import Settings
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def read_file(run: RunDirectory, file: str, codec: Codec, console: Console) -> l
 def find_models(run: RunDirectory, options: CreditOptions) -> tuple[dict[str, Path], dict[str, str]]:
     """(the folders to score with, by name; the reference of each model that is rewarded). Raises RunError."""
     own = {
-        named(folder.name, current.number): (folder, current)
+        round_name(folder.name, current.number): (folder, current)
         for current in run.rounds
         for folder in (current.model(name) for name in current.models)
         if folder.is_dir()

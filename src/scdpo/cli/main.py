@@ -49,7 +49,7 @@ class Command:
     def carry_out(self, known: argparse.Namespace, console: Any) -> None:
         from scdpo.cli.options import read_options
 
-        named(self.act)(read_options(known, named(self.options), known.fields), console)
+        load_named(self.act)(read_options(known, load_named(self.options), known.fields), console)
 
 
 COMMANDS = (
@@ -82,7 +82,7 @@ def docs_folder() -> Path:
     return package / "docs" if (package / "docs").is_dir() else package.parents[1] / "docs"
 
 
-def named(place: str) -> Any:
+def load_named(place: str) -> Any:
     """What `module:name` names, the module being one of this room."""
     module, _, name = place.partition(":")
     return getattr(import_module(f"scdpo.cli.{module}"), name)
@@ -124,7 +124,7 @@ def fill(own: argparse.ArgumentParser, command: Command) -> None:
     """Give a command what its settings class says."""
     from scdpo.cli.options import FIELDS, add_options
 
-    options = named(command.options)
+    options = load_named(command.options)
     own.description = inspect.getdoc(options)
     add_options(own, options)
     own.set_defaults(act=command.carry_out, library_bars=command.bars)

@@ -55,7 +55,7 @@ def plan_recipe(options: Plan, console: Console) -> None:
     from scdpo.planning.accelerators import GIB, RESERVED, SHOWN, Accelerator, accelerator
     from scdpo.planning.fitting import fleet, gpu_memory, remedies
     from scdpo.planning.flops import Efficiency
-    from scdpo.planning.shown import as_json, shown
+    from scdpo.planning.shown import as_json, plan_text
     from scdpo.planning.stages import known as look_up
     from scdpo.planning.stages import make_plan
     from scdpo.planning.workload import Chances
@@ -91,6 +91,6 @@ def plan_recipe(options: Plan, console: Console) -> None:
 
     found = remedies(plan, facts, fits)
     tight = [stage.name for stage in plan.stages if not fits(plan, stage)[1]]
-    console.print(shown(plan, room, cores, fleets, tight, found, efficiency), markup=False)
+    console.print(plan_text(plan, room, cores, fleets, tight, found, efficiency), markup=False)
     with written(options.json_file) as write:
         write(json.dumps(as_json(plan, room, fleets, found, efficiency), indent=2) + "\n")

@@ -149,7 +149,7 @@ def carry_out_turns(
     run: RunDirectory, turns: Sequence[Turn], workers: int | None, console: Console, rank: int, processes: int
 ) -> None:
     """The stages, in order, with what they need and with their progress."""
-    from scdpo.run.directory import named
+    from scdpo.run.directory import round_name
     from scdpo.run.isolation import sandbox_layers
     from scdpo.run.making import run_stage
     from scdpo.run.pool import Workers
@@ -170,7 +170,7 @@ def carry_out_turns(
         Workers(count, run) as pool,
         RayWorkers(run.recipe.ray, run) if on_ray else contextlib.nullcontext(pool) as block_workers,
     ):
-        display = ProgressDisplay(console, [named(stage.name, current.number) for stage, current in turns])
+        display = ProgressDisplay(console, [round_name(stage.name, current.number) for stage, current in turns])
         tools = Tools(run, pool, block_workers, display, rank == 0, layers)
         for stage, current in turns:
             run_stage(tools, stage, current)

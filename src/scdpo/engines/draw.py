@@ -29,7 +29,7 @@ def draw(
     greedy = temperatures == 0
     probabilities = torch.softmax(logits / torch.where(greedy, 1.0, temperatures)[:, None].float(), dim=-1)
     if top_p is not None:
-        probabilities = within(probabilities, top_p)
+        probabilities = nucleus(probabilities, top_p)
     drawn = at_share(probabilities, numbers)
     return torch.where(greedy, logits.argmax(dim=-1), drawn) if any_greedy else drawn
 
@@ -59,7 +59,7 @@ def _passes(cumulative: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     return place[:, 0], part[:, 0]
 
 
-def within(probabilities: Tensor, top_p: Tensor) -> Tensor:
+def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
     """The probabilities with those set to 0 that the likeliest tokens do without to reach `top_p` (nucleus sampling,
     arXiv 1904.09751). [rows, vocabulary]."""
     ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)

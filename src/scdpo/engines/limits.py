@@ -28,7 +28,7 @@ def largest_pass(rows: int, prompt: float) -> float:
     return max(prompt, min(PASS_TOKENS, rows * prompt))
 
 
-def passes(before: Sequence[int], grid: int) -> Iterator[tuple[list[int], int]]:
+def cut_passes(before: Sequence[int], grid: int) -> Iterator[tuple[list[int], int]]:
     """The rows with PASS_LEAST tokens and more before them, in groups of about equal length and PASS_TOKENS at most, each with
     the length that its rows are padded to: a multiple of grid."""
     rows = sorted((row for row, count in enumerate(before) if count >= PASS_LEAST), key=lambda row: -before[row])

@@ -23,7 +23,7 @@ from torch import Tensor
 from scdpo.engines.attention import FOLDED, with_attention
 from scdpo.engines.graphs import CudaCapture, Graphs
 from scdpo.engines.interface import Completion, Generate, refuse_unfit
-from scdpo.engines.limits import PASS_LEAST, passes, slots
+from scdpo.engines.limits import PASS_LEAST, cut_passes, slots
 from scdpo.engines.processors import for_processor
 from scdpo.engines.row_state import Look, Marks, RowState, StepShape
 from scdpo.engines.row_store import RowStore
@@ -227,7 +227,7 @@ class TransformersEngine:
         before: [active], tokens that a row has before it.
         """
         self._settle()
-        for rows, longest in passes(before.tolist(), self.grid):
+        for rows, longest in cut_passes(before.tolist(), self.grid):
             known_counts, ends = before[rows], self.state.known_lengths[rows] - 1 + before[rows]
             width = self._reach(int(ends.max()))
             chosen, counts, ends = torch.from_numpy(np.stack((rows, known_counts, ends))).to(self.device)

@@ -17,7 +17,7 @@ from scdpo.run.precisions import described, grouped
 SAMPLED = ("sample", "fork", "evaluate", "credit", "temperature")
 
 
-def shown(
+def plan_text(
     plan: Plan,
     room: float,
     cores: int,

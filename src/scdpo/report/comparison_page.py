@@ -7,7 +7,7 @@ from scdpo.report.comparison import Comparison
 from scdpo.report.comparison_tables import comparison_tables, figure_rows, findings
 from scdpo.report.document import Section, document
 from scdpo.report.figures import Figure
-from scdpo.report.html_parts import STYLES, told
+from scdpo.report.html_parts import STYLES, figures_and_tables
 from scdpo.report.markdown import markdown
 from scdpo.report.result import percent
 
@@ -37,5 +37,5 @@ def markdown_page(comparison: Comparison) -> str:
 
 def html_page(comparison: Comparison) -> str:
     """compare.html."""
-    body = told([accuracy_figure(comparison)], comparison_tables(comparison))
+    body = figures_and_tables([accuracy_figure(comparison)], comparison_tables(comparison))
     return document(TITLE, findings(comparison), [Section("comparison", "Comparison", body, styles=STYLES)])

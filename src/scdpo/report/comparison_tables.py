@@ -9,7 +9,7 @@ from scdpo.evaluation.pooling import Pooled
 from scdpo.evaluation.statistics import Estimate
 from scdpo.report.comparison import Between, Comparison, Group, differences_of
 from scdpo.report.result import call, difference_label, label, p_text, percent, points
-from scdpo.report.run_tables import TRAINING_FACTS, TRAINING_FIGURES, shown
+from scdpo.report.run_tables import TRAINING_FACTS, TRAINING_FIGURES, cell_text
 from scdpo.report.table import RESOLVED, Table, resolved_cells
 
 TABLES = (
@@ -241,7 +241,7 @@ def training_table(comparison: Comparison) -> Table:
                 *logged, last = log
                 figures = logged[-1] if logged else {}
                 cells = [*(last.get(name, "") for name in facts), *(figures.get(name, "") for name in TRAINING_FIGURES)]
-                rows.append((f"{label(model)}: {run.name}", *map(shown, cells)))
+                rows.append((f"{label(model)}: {run.name}", *map(cell_text, cells)))
     return Table(
         name="trainings",
         title="The trainings of each run.",

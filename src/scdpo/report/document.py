@@ -46,12 +46,12 @@ def document(title: str, lead: str, sections: Sequence[Section], facts: Mapping[
         lead=lead,
         facts=facts or {},
         sections=sections,
-        style="\n".join(map(asset, together(BASE_STYLES, (section.styles for section in sections)))),
-        script="\n".join(map(asset, together(BASE_SCRIPTS, (section.scripts for section in sections)))),
+        style="\n".join(map(asset, each_once(BASE_STYLES, (section.styles for section in sections)))),
+        script="\n".join(map(asset, each_once(BASE_SCRIPTS, (section.scripts for section in sections)))),
     )
 
 
-def together(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:
+def each_once(base: Sequence[str], more: Iterable[Sequence[str]]) -> list[str]:
     """All names in order, each once."""
     return list(dict.fromkeys([*base, *(name for names in more for name in names)]))
 

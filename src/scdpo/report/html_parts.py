@@ -12,6 +12,6 @@ STYLES = ("figures.css",)
 """The assets that they need."""
 
 
-def told(figures: Sequence[Figure], tables: Sequence[Table]) -> str:
+def figures_and_tables(figures: Sequence[Figure], tables: Sequence[Table]) -> str:
     """Figures, then tables, beside each other where there is room. Empty where there are none."""
     return render("told.html", figures=figures, tables=tables) if figures or tables else ""

@@ -35,10 +35,10 @@ def tables(result: Result) -> str:
     rounds, and a line on localisation."""
     named = ("main", "differences", "sets", "set-differences", "rounds")
     shown = [markdown(each) for each in all_tables(result) if each.name in named]
-    return "\n".join([*shown, *([f"{located(result.localisation)}\n"] if result.localisation else [])])
+    return "\n".join([*shown, *([f"{localisation_line(result.localisation)}\n"] if result.localisation else [])])
 
 
-def located(found: Localisation) -> str:
+def localisation_line(found: Localisation) -> str:
     """How often each score finds the first wrong step, in one line."""
     rates = "; ".join(f"{label(score)} {percent(each['first_wrong_step'])}" for score, each in found.scores.items())
     return (

@@ -10,7 +10,7 @@ from scdpo.report import sections
 from scdpo.report.credit_page import credit_section
 from scdpo.report.document import Section, document, render
 from scdpo.report.figures import Figure, all_figures
-from scdpo.report.html_parts import STYLES, told
+from scdpo.report.html_parts import STYLES, figures_and_tables
 from scdpo.report.result import Result, duration, headline, on_problems
 from scdpo.report.table import Table
 from scdpo.report.tables import all_tables
@@ -48,7 +48,7 @@ def size(result: Result) -> dict[str, str]:
 
 def told_section(section: sections.Section, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> Section:
     """A section of figures and tables; with an empty body where the run has none of them."""
-    body = told(
+    body = figures_and_tables(
         [figures[name] for name in section.figures if name in figures],
         [tables[name] for name in section.tables if name in tables],
     )

@@ -62,8 +62,8 @@ def training_table(result: Result) -> Table:
             models.append(label(name))
             facts.append(last)
             figures.append(logged[-1] if logged else {})
-    rows = [(text, *(shown(each.get(key, "")) for each in facts)) for key, text in TRAINING_FACTS.items()]
-    rows += [(text, *(shown(each.get(key, "")) for each in figures)) for key, text in TRAINING_FIGURES.items()]
+    rows = [(text, *(cell_text(each.get(key, "")) for each in facts)) for key, text in TRAINING_FACTS.items()]
+    rows += [(text, *(cell_text(each.get(key, "")) for each in figures)) for key, text in TRAINING_FIGURES.items()]
     return Table(
         name="training",
         title="Trainings.",
@@ -73,7 +73,7 @@ def training_table(result: Result) -> Table:
     )
 
 
-def shown(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A fact as a cell: numbers short, counts by name as a list."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in value.items()) or "0"

@@ -18,7 +18,7 @@ from scdpo.report.comparison import Comparison, RunFigures, compare
 from scdpo.report.comparison_page import accuracy_figure, html_page, markdown_page
 from scdpo.report.comparison_tables import TABLES, comparison_tables
 from scdpo.report.exports import table_names, table_texts
-from scdpo.run.directory import Round, RunDirectory, named
+from scdpo.run.directory import Round, RunDirectory, round_name
 from scdpo.run.fingerprint import changes_nothing
 from scdpo.run.prepare import refuse_stale
 from scdpo.run.results import read_log
@@ -105,10 +105,10 @@ def run_figures(run: RunDirectory, name: str) -> RunFigures:
         name=name,
         seeds={seed: fields.pop(seed) for seed in SEEDS},
         fields=fields,
-        right={named(model, each.number): right_answers(each, model, questions) for model, each in models},
-        training={named(model, each.number): read_log(each, model) for model, each in models},
+        right={round_name(model, each.number): right_answers(each, model, questions) for model, each in models},
+        training={round_name(model, each.number): read_log(each, model) for model, each in models},
         stage_seconds=known.get("stage_seconds", run.manifest().get("stage_seconds", {})),
-        localisation=located(known.get("localisation", {})),
+        localisation=localisation_rates(known.get("localisation", {})),
     )
 
 
@@ -132,7 +132,7 @@ def identities(problems: Iterable[Problem]) -> list[str]:
     return names
 
 
-def located(found: Mapping[str, Any]) -> dict[str, Estimate]:
+def localisation_rates(found: Mapping[str, Any]) -> dict[str, Estimate]:
     """Score -> how often it finds the first wrong step, from what results.json says of localisation."""
     scores = {score: figures["first_wrong_step"] for score, figures in found.items() if is_score(figures)}
     return {

@@ -35,7 +35,7 @@ SCHEMA = 2
 """The version of run directories: which files there are and what their lines hold."""
 
 
-def named(name: str, number: int) -> str:
+def round_name(name: str, number: int) -> str:
     """What a stage or a model of a round is called in the manifest, in times and in tables: "sample", "sample.2"."""
     return name if number == 1 else f"{name}.{number}"
 

@@ -30,7 +30,7 @@ class Crew(Protocol):
         """How many tasks further to those at work are worth having in hand: for the free members and for new ones, at least
         for one that comes when room is found."""
 
-    def hire(self, tasks: int) -> None:
+    def start(self, tasks: int) -> None:
         """See to it that as many members are free or on their way, as far as there is room."""
 
     def give(self, index: int, task: tuple) -> None:
@@ -58,7 +58,7 @@ def dispatch(tasks: Iterable[tuple], crew: Crew) -> Iterator[Any]:
             taken += 1
         if not in_hand and not at_work:
             return
-        crew.hire(len(in_hand))
+        crew.start(len(in_hand))
         while in_hand and crew.free:
             index, task = heapq.heappop(in_hand)
             at_work[index] = task

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from scdpo.run.directory import Draw, Round, named
+from scdpo.run.directory import Draw, Round, round_name
 from scdpo.run.fingerprint import fields_of
 from scdpo.run.making import run_blocks
 from scdpo.run.records import in_blocks
@@ -47,7 +47,7 @@ def make_draws(tools: Tools, stage: str, unit: str, current: Round, draws: Seque
         return ((current.number, draw, block) for block in in_blocks(problems, current.run.recipe.evaluation.block, first))
 
     if files:
-        run_blocks(tools, named(stage, current.number), unit, files, solved, tasks, lambda draw: draw.model)
+        run_blocks(tools, round_name(stage, current.number), unit, files, solved, tasks, lambda draw: draw.model)
     return list(files)
 
 

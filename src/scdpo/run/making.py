@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from scdpo.errors import RunError
 from scdpo.files import write_whole
-from scdpo.run.directory import Round, named
+from scdpo.run.directory import Round, round_name
 from scdpo.run.manifest import describe_machine
 from scdpo.run.stage import Output, Stage, lacking, owed
 from scdpo.run.tools import Tools
@@ -25,7 +25,7 @@ ALREADY_THERE = "already there"
 
 def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
     """One stage in one round, its time added to the manifest. Raises RunError where it needs what is not there."""
-    name = named(stage.name, current.number)
+    name = round_name(stage.name, current.number)
     began, note, outputs = time.monotonic(), ALREADY_THERE, owed(stage, current)
     try:
         if missing := lacking(stage, current):

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from scdpo.cores import usable_cores
-from scdpo.run.directory import RunDirectory, named
+from scdpo.run.directory import RunDirectory, round_name
 
 PACKAGES = (
     "scdpo",
@@ -39,7 +39,7 @@ def describe_machine(run: RunDirectory, workers: Any, layers: Sequence[str]) -> 
     from scdpo.training.model_files import fingerprint
 
     models = {
-        named(folder.name, current.number): folder
+        round_name(folder.name, current.number): folder
         for current in run.rounds
         for folder in sorted((current.path / "models").glob("*"))
         if folder.is_dir() and "." not in folder.name

@@ -118,7 +118,7 @@ class LocalCrew:
     def room(self) -> int:
         return self.at_once - len(self.busy)
 
-    def hire(self, tasks: int) -> None:
+    def start(self, tasks: int) -> None:
         working = [member for member, _ in self.busy.values()]
         every = [self.workers.member(number) for number in range(min(self.at_once, len(working) + tasks))]
         self.idle = [member for member in every if member not in working]
@@ -188,4 +188,5 @@ def run_task(worker: Worker, job: Job, report: Callable[..., None]) -> Any:
     try:
         return function(worker, *task, report=report)
     finally:
-        give_back_memory()
+        give_back_memory(worker.gave_way)
+        worker.gave_way = False

@@ -50,7 +50,7 @@ class RayWorkers:
         address = self.settings.address if self.settings.address != "auto" else None
         try:
             if address is not None:
-                knock(address)
+                check_reachable(address)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # of many types: Ray's own, of the network, of other versions there
             raise RunError(
@@ -87,7 +87,7 @@ class RayWorkers:
         return {"ray": ray.__version__, "actors": self.actors, "nodes": self.nodes, "lost": self.lost}
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Raise OSError where nobody listens; Ray would try for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     socket.create_connection((host, int(port)), timeout=10).close()
@@ -111,16 +111,16 @@ class Member:
         return ray.get_runtime_context().get_node_id()
 
     def run(self, function: Callable[..., Any], task: tuple, index: int) -> Any:
-        return run_task(self.worker, (function, task, index), lambda *told: self.ear.hear.remote(index, *told))
+        return run_task(self.worker, (function, task, index), lambda *told: self.ear.report.remote(index, *told))
 
 
-class Ear:
+class Listener:
     """An actor on the driver's node that keeps the last progress of each task until it is asked."""
 
     def __init__(self) -> None:
         self.heard: dict[int, tuple] = {}
 
-    def hear(self, index: int, *told: Any) -> None:
+    def report(self, index: int, *told: Any) -> None:
         self.heard[index] = told
 
     def take(self) -> dict[int, tuple]:
@@ -143,7 +143,7 @@ class RayCrew:
         witness = run.path / "recipe.toml"
         self.run, self.greeting = run, (witness, witness.read_bytes())
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.ear: Any = ray.remote(Ear).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.ear: Any = ray.remote(Listener).options(num_cpus=0, scheduling_strategy=here).remote()
         self.kind: Any = ray.remote(Member).options(num_cpus=threads, num_gpus=settings.gpus)
         self.starting: dict[Any, Any] = {}  # what was asked -> who was asked
         self.idle: list[Any] = []
@@ -162,7 +162,7 @@ class RayCrew:
         wanted = self.free + max(1, fitting, len(self.starting))
         return min(wanted, self.settings.actors - len(self.busy)) if self.settings.actors else wanted
 
-    def hire(self, tasks: int) -> None:
+    def start(self, tasks: int) -> None:
         for _ in range(min(tasks, self.room()) - self.free - len(self.starting)):
             self._greet(self.kind.remote(self.ear, self.run))
 

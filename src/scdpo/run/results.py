@@ -21,7 +21,7 @@ from scdpo.report.exports import export_names, exports
 from scdpo.report.markdown import markdown_page, tables
 from scdpo.report.page import html_page
 from scdpo.report.result import DIFFERENCES, Result, RoundFigures, SetFigures, TreeView, headline
-from scdpo.run.directory import Round, RunDirectory, named
+from scdpo.run.directory import Round, RunDirectory, round_name
 from scdpo.run.studies import read_credited, read_temperatures
 from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.policies import ProblemSamples
@@ -60,7 +60,7 @@ def collect(run: RunDirectory) -> Result:
         stage_seconds=manifest.get("stage_seconds", {}),
         recipe=run.recipe.model_dump(mode="json"),
         manifest=manifest,
-        training={named(name, each.number): read_log(each, name) for each in run.rounds for name in each.models},
+        training={round_name(name, each.number): read_log(each, name) for each in run.rounds for name in each.models},
         trees=[tree_view(record, by_id[record.problem], form) for record in grown[:TREES_SHOWN]],
         rounds=round_figures(run.rounds, right["sft"]) if later else (),
         localisation=localisation(credited),

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from scdpo.run.directory import RunDirectory, named
+from scdpo.run.directory import RunDirectory, round_name
 from scdpo.run.prepare import problem_reasons
 from scdpo.run.stage import Output, Stage, all_turns
 
@@ -34,7 +34,7 @@ def stage_status(stage: Stage, number: int, run: RunDirectory) -> StageStatus:
     state = "stale" if reasons else "done" if not missing else "begun" if begun or len(missing) < len(outputs) else "owed"
     detail = "; ".join(reasons) or ", ".join(progress(output) for output in missing if state == "begun")
     found = stage.found(current) if len(missing) < len(outputs) or begun else ""
-    return StageStatus(named(stage.name, number), state, detail, found)
+    return StageStatus(round_name(stage.name, number), state, detail, found)
 
 
 def progress(output: Output) -> str:

@@ -41,6 +41,7 @@ class Worker:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
+        self.gave_way = False  # to a training, in the task at hand
         self._loaded: tuple[Any, Any] | None = None
 
     def __enter__(self) -> Worker:
@@ -111,7 +112,7 @@ class Worker:
 
     def give_way(self, threads: int) -> None:
         """Give this process to a training: its threads, and the memory of the model that it sampled or scored with."""
-        self._loaded = None
+        self._loaded, self.gave_way = None, True
         use_threads(threads)
 
     def job(self, current: Round, name: str, report: Report, codec: Codec | None = None) -> TrainingJob[Any]:

@@ -105,7 +105,7 @@ class Server:
                 self.full_until = now + 1.0
         for key, events in self.selector.select(max(0.0, min(waits)) if waits else None):
             if key.fileobj is self.client:
-                self.hear(events)
+                self.receive(events)
             elif key.fileobj is self.zygote:
                 with contextlib.suppress(OSError):  # what came may have been taken by an event of this round
                     self.listen(wait=False)
@@ -132,7 +132,7 @@ class Server:
             if process is None or process.running is None or now < self.deadline(process.running):
                 continue
             if process.running.interrupted:
-                self.bury(process, "timeout", self.over_time())
+                self.end_process(process, "timeout", self.over_time())
             else:
                 process.running.interrupted = True
                 self.signal(process, signal.SIGINT)
@@ -146,7 +146,7 @@ class Server:
 
     # The client's side
 
-    def hear(self, events: int) -> None:
+    def receive(self, events: int) -> None:
         """Read what the client asks and send it what is due."""
         if events & selectors.EVENT_WRITE:
             self.send()
@@ -222,7 +222,7 @@ class Server:
             try:
                 process.channel.send(message)
             except OSError:
-                self.bury(process, "killed", "the session is dead")
+                self.end_process(process, "killed", "the session is dead")
 
     def order(self) -> None:
         """Ask the zygote for a new session, which comes to be spare (see listen). Raises OSError where there is no room."""
@@ -284,13 +284,13 @@ class Server:
         except OSError:
             message = b""
         if not message:
-            self.bury(process, "killed", "")
+            self.end_process(process, "killed", "")
             return
         reply = self.understood(process, message)
         if reply is None:
             process.junk += 1
             if process.junk > JUNK:
-                self.bury(process, "killed", "the session sent too many messages that answered nothing")
+                self.end_process(process, "killed", "the session sent too many messages that answered nothing")
             return
         request, (kind, text) = process.running, reply
         assert request is not None
@@ -319,7 +319,7 @@ class Server:
         text = text[: 2 * self.options["output_characters"] + 200]
         return kind, text.encode("utf-8", "replace").decode()
 
-    def bury(self, process: Process, status: str, text: str) -> None:
+    def end_process(self, process: Process, status: str, text: str) -> None:
         """A session has died or is to: answer for its blocks, and leave nothing of it."""
         how = ""
         with contextlib.suppress(OSError):

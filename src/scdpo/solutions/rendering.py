@@ -96,7 +96,7 @@ def _tokens(steps: Sequence[Step], finish: str, end_id: int, count_outputs: bool
     return (ids, counts) if finish != "end" else ([*ids, end_id], [*counts, True])
 
 
-def apart(row: TreeRow, pair: RowPair) -> tuple[TreeRow, TreeRow]:
+def as_two_rows(row: TreeRow, pair: RowPair) -> tuple[TreeRow, TreeRow]:
     """The chosen and the rejected solution of a pair as plain rows, each with its counted tokens as `trunk`."""
     chosen, rejected = (_solution(row, counted) for counted in (pair.chosen, pair.rejected))
     return chosen, rejected

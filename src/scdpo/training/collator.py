@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from scdpo.solutions.rendering import TreeRow, apart
+from scdpo.solutions.rendering import TreeRow, as_two_rows
 from scdpo.training.packing import pack
 
 Reference = tuple[tuple[float, float], ...]
@@ -38,8 +38,8 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
     """A micro-batch of preference pairs: all trees in one row (layout "packed"), each tree as one row ("tree"), or each pair as
     two ("pairs").
 
-    The rows (see `pack` and `place`) over tokens counted in some pair; then chosen_token, rejected_token: [m], indices into the
-    n counted tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen, reference_rejected:
+    The rows (see `pack` and `padded_rows`) over tokens counted in some pair; then chosen_token, rejected_token: [m], indices
+    into the n counted tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen, reference_rejected:
     [pairs] in nats; forks: [pairs]; names: the tree of each pair.
     """
     rows: list[TreeRow] = []
@@ -50,7 +50,7 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
         for pair in item.row.pairs:
             ends = (item.row, pair.chosen), (item.row, pair.rejected)
             if layout == "pairs":
-                chosen, rejected = apart(item.row, pair)
+                chosen, rejected = as_two_rows(item.row, pair)
                 ends = (chosen, chosen.trunk), (rejected, rejected.trunk)
             for side, (row, indices) in zip(sides, ends, strict=True):
                 if layout == "pairs":
@@ -58,7 +58,7 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
                 sides[side].append([(len(rows) - 1, index) for index in indices])
     counted = sorted({token for side in sides.values() for tokens in side for token in tokens})
     places = {token: index for index, token in enumerate(counted)}
-    batch: Batch = pack(rows, counted) if layout == "packed" else place(rows, counted)
+    batch: Batch = pack(rows, counted) if layout == "packed" else padded_rows(rows, counted)
     for side, pairs in sides.items():
         batch[f"{side}_token"] = torch.tensor([places[token] for tokens in pairs for token in tokens])
         batch[f"{side}_pair"] = torch.tensor([number for number, tokens in enumerate(pairs) for _ in tokens])
@@ -73,11 +73,11 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
 def collate_trunks(items: Sequence[Item]) -> Batch:
     """A micro-batch for SFT over the trunks' counted tokens; names: the row of each of them. Rows are to have no branches."""
     rows = [item.row for item in items]
-    batch = place(rows, [(number, index) for number, row in enumerate(rows) for index in row.trunk])
+    batch = padded_rows(rows, [(number, index) for number, row in enumerate(rows) for index in row.trunk])
     return batch | {"names": tuple(row.name for row in rows for _ in row.trunk)}
 
 
-def place(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> Batch:
+def padded_rows(rows: Sequence[TreeRow], counted: Sequence[tuple[int, int]]) -> Batch:
     """input_ids: [rows, width]; predictor: [n], flat index rows x width of the hidden state that predicts each counted token;
     target: [n], the token; position_ids: [rows, width] and attention_mask: bool [rows, 1, width, width], both left out for rows
     without branches, whose padding on the right a causal model never looks at.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scdpo.errors import ModelError, first_line
-from scdpo.solutions.rendering import TreeRow, apart
+from scdpo.solutions.rendering import TreeRow, as_two_rows
 from scdpo.training.adapters import without_dropout
 from scdpo.training.attention import PACKED, take_packed_rows
 from scdpo.training.collator import Batch, Item, Layout, collate_pairs, collate_trunks
@@ -64,7 +64,9 @@ def choose_layout(model: Any, rows: Sequence[TreeRow], wanted: Literal["auto"] |
     set_attention(model, "tree")
     longest, shortest = (find(rows, key=lambda row: row.longest) for find in (max, min))
     truth = solution_log_probs(model, [longest])
-    rounding = _compare(model, lambda: torch.cat([ends(model, [pair], "pairs") for pair in Item(longest).by_pair()]), truth)
+    rounding = _compare(
+        model, lambda: torch.cat([ends_log_probs(model, [pair], "pairs") for pair in Item(longest).by_pair()]), truth
+    )
     note = ""
     for layout in preferred(rows, model.device.type) if wanted == "auto" else (wanted,):
         if layout == "pairs":
@@ -90,14 +92,14 @@ def set_attention(model: Any, layout: Layout) -> None:
 
 
 def tree_log_probs(model: Any, rows: Sequence[TreeRow], layout: Layout) -> Tensor:
-    """`ends` of whole trees, with the attention that their layout needs."""
+    """`ends_log_probs` of whole trees, with the attention that their layout needs."""
     set_attention(model, layout)
-    return ends(model, [Item(row) for row in rows], layout)
+    return ends_log_probs(model, [Item(row) for row in rows], layout)
 
 
 def solution_log_probs(model: Any, rows: Sequence[TreeRow]) -> Tensor:
     """The counted tokens' log-probs pair by pair, the chosen end's first, from each solution alone."""
-    sides = [side for row in rows for pair in row.pairs for side in apart(row, pair)]
+    sides = [side for row in rows for pair in row.pairs for side in as_two_rows(row, pair)]
     return torch.cat([own_log_probs(model, side) for side in sides])
 
 
@@ -114,7 +116,7 @@ def computed(model: Any, batch: Batch) -> Tensor:
     return forward_log_probs(model, {name: to_device(values, model.device) for name, values in batch.items()}).cpu()
 
 
-def ends(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:
+def ends_log_probs(model: Any, items: Sequence[Item], layout: Layout) -> Tensor:
     """The counted tokens' log-probs pair by pair, the chosen end's before the rejected one's."""
     batch = collate_pairs(items, layout)
     tokens = computed(model, batch)

@@ -71,8 +71,8 @@ def predicted(model: Any, states: Tensor, target: Tensor, chunk: int) -> Tensor:
         keep = len(parts) == 1
         return torch.cat([target_log_probs(part, layer.weight, layer.bias, ids, cap, keep) for part, ids in parts])
     if len(parts) == 1:
-        return through(layer, states, target, cap)
-    return torch.cat([checkpoint(through, layer, part, ids, cap, use_reentrant=False) for part, ids in parts])
+        return project(layer, states, target, cap)
+    return torch.cat([checkpoint(project, layer, part, ids, cap, use_reentrant=False) for part, ids in parts])
 
 
 def is_plain(layer: Any) -> bool:
@@ -80,7 +80,7 @@ def is_plain(layer: Any) -> bool:
     return type(layer) is torch.nn.Linear and "forward" not in vars(layer) and not layer._forward_pre_hooks
 
 
-def through(layer: Any, states: Tensor, target: Tensor, cap: float) -> Tensor:
+def project(layer: Any, states: Tensor, target: Tensor, cap: float) -> Tensor:
     """`target_log_probs` by whatever the output layer is."""
     logits = layer(states).float()
     if cap:

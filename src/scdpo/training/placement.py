@@ -27,7 +27,7 @@ def shards() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def rounds(precision: str) -> bool:
+def is_rounded(precision: str) -> bool:
     """Whether a placed model computes in less than float32 whatever surrounds it: sharded weights are rounded when gathered."""
     return shards() and precision != "float32"
 
@@ -58,7 +58,7 @@ def check_launch(settings: OptimizerSettings) -> None:
         raise ModelError(f"lora.rank is {settings.lora.rank}: {count} processes cannot share that; raise it or launch fewer")
 
 
-def place(model: Any, precision: str) -> None:
+def place_model(model: Any, precision: str) -> None:
     """Bring a model's weights, in place, to where this process computes: quantized ones are there already.
 
     With FSDP they are sharded here, before anything is computed and as accelerate would do it for the training, which then

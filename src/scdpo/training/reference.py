@@ -18,7 +18,7 @@ import torch
 from accelerate.utils import gather_object
 
 from scdpo.jsonlines import read_json_lines
-from scdpo.solutions.rendering import RowPair, TreeRow, apart
+from scdpo.solutions.rendering import RowPair, TreeRow, as_two_rows
 from scdpo.training.adapters import without_dropout
 from scdpo.training.collator import Item, Layout, Reference, collate_pairs
 from scdpo.training.layouts import to_device
@@ -116,7 +116,7 @@ def without_adapters(model: Any) -> Iterator[None]:
 
 def pair_key(row: TreeRow, pair: RowPair) -> str:
     """A content hash of a pair: both solutions with their prompt, and which of their tokens count."""
-    content = [(end.ids, end.trunk) for end in apart(row, pair)]
+    content = [(end.ids, end.trunk) for end in as_two_rows(row, pair)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 

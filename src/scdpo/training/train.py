@@ -27,7 +27,7 @@ from scdpo.training.job import TrainingJob
 from scdpo.training.layouts import check_log_probs, choose_layout, set_attention
 from scdpo.training.model_files import fingerprint, load_model, save_model
 from scdpo.training.objectives import Objective, PreferenceObjective, SftObjective
-from scdpo.training.placement import check_launch, place, precision_context, rounds
+from scdpo.training.placement import check_launch, is_rounded, place_model, precision_context
 from scdpo.training.processes import launched
 from scdpo.training.reference import cached_reference, compute
 from scdpo.training.settings import OptimizerSettings, PreferenceSettings
@@ -75,8 +75,8 @@ def train_sft(job: TrainingJob, model: Any, solutions: Iterable[tuple[str, Solut
     dropped |= {"not readable": unspelled} if unspelled else {}
     facts = {"solutions": len(rows), "dropped": dropped}
     if rows:
-        is_rough = rounds(job.settings.precision)
-        place(model, job.settings.precision if is_rough else "float32")  # numbers are compared
+        is_rough = is_rounded(job.settings.precision)
+        place_model(model, job.settings.precision if is_rough else "float32")  # numbers are compared
         check_log_probs(model, max(rows, key=len), is_rough)
     return train(job, model, [Item(row) for row in rows], SftObjective(), facts)
 
@@ -110,13 +110,13 @@ def with_reference(
     settings, model = job.settings, load_trainable(job)
     if not rows:
         return model, [], "tree", facts
-    place(model, "float32")  # numbers are compared
+    place_model(model, "float32")  # numbers are compared
     layout, note = choose_layout(model, rows, settings.layout)
-    if rounds(settings.precision):
+    if is_rounded(settings.precision):
         del model
         gc.collect()
         model = load_trainable(job)
-    place(model, settings.precision)
+    place_model(model, settings.precision)
     set_attention(model, layout)
     with precision_context(settings.precision, launched().device.type):
         ask = partial(
@@ -168,7 +168,7 @@ def train(
         cure = f"everything was left out ({dropped})" if dropped else "sample more problems or raise the attempt limits"
         raise ModelError(f"{job.name}: nothing to train on; {cure}")
     settings = job.settings
-    place(model, settings.precision)
+    place_model(model, settings.precision)
     layout = objective.layout if isinstance(objective, PreferenceObjective) else "tree"
     set_attention(model, layout)
     processes = launched()

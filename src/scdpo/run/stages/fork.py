@@ -35,7 +35,7 @@ def forked_trees(current: Round) -> Output:
 
 def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
     from scdpo.exchange.tree_file import read_tree_file
-    from scdpo.run.directory import named
+    from scdpo.run.directory import round_name
     from scdpo.run.making import run_blocks
     from scdpo.run.records import in_blocks
 
@@ -51,7 +51,7 @@ def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
 
     is_given = bool(run.recipe.sampling.trees)
     function, work = (as_given, given) if is_given else (forked, tasks)
-    run_blocks(tools, named("fork", number), "problems", {"fork": owed[0]}, function, work)
+    run_blocks(tools, round_name("fork", number), "problems", {"fork": owed[0]}, function, work)
     evaluated = run.manifest().get("given_trees", {}).get("question_is_evaluated", 0)
     left_out = f", {evaluated} left out because their questions are evaluated" if evaluated else ""
     return f"{len(run.pair_problems)} trees as given{left_out}" if is_given else f"{len(run.pair_problems)} problems"

@@ -56,11 +56,11 @@ def outputs(current: Round) -> list[Output]:
 
 
 def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
-    from scdpo.run.directory import named
+    from scdpo.run.directory import round_name
     from scdpo.run.making import run_blocks
     from scdpo.run.records import in_blocks
 
-    run, name = current.run, named("sample", current.number)
+    run, name = current.run, round_name("sample", current.number)
     current.path.mkdir(parents=True, exist_ok=True)
     if any(output.records is None for output in owed):
         tools.watcher.begin(name, "models", [("adapters merged", 0)], 0)

@@ -38,9 +38,9 @@ def trained(current: Round, arm: str) -> Output:
 
 def make(tools: Tools, current: Round, owed: Sequence[Output]) -> str:
     from scdpo.cores import usable_threads
-    from scdpo.run.directory import named
+    from scdpo.run.directory import round_name
 
-    number, recipe, stage = current.number, current.run.recipe, named("train", current.number)
+    number, recipe, stage = current.number, current.run.recipe, round_name("train", current.number)
     arms = [output.path.name for output in reversed(owed)]  # the largest first, to end together
     threads = max(usable_threads(recipe.training.threads), usable_threads(recipe.rft.threads))
     if arms != ["rft"]:
