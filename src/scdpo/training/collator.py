@@ -39,8 +39,8 @@ def collate_pairs(items: Sequence[Item], layout: Layout = "tree") -> Batch:
     two ("pairs").
 
     The rows (see `pack` and `padded_rows`) over tokens counted in some pair; then chosen_token, rejected_token: [m], indices
-    into the n counted tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen, reference_rejected:
-    [pairs] in nats; forks: [pairs]; names: the tree of each pair.
+    into the n counted tokens, with chosen_pair, rejected_pair: [m], the pair each belongs to; reference_chosen,
+    reference_rejected: [pairs] in nats; forks: [pairs]; names: the tree of each pair.
     """
     rows: list[TreeRow] = []
     sides: dict[str, list[list[tuple[int, int]]]] = {"chosen": [], "rejected": []}
