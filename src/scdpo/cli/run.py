@@ -41,7 +41,7 @@ def add_stages(commands: Any) -> None:
     for stage in STAGES:
         text = stage.help
         command = commands.add_parser(stage.name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=FIELDS_HINT)
-        command.add_argument("dir", help="the run directory; a new one is started where there is none (sft only)")
+        command.add_argument("dir", help="the run directory; where there is no run, sft starts one")
         if stage.name == "train":
             command.epilog = f"{FALLING} Several processes or GPUs: docs/training.md. {FIELDS_HINT}"
         if stage.name == "credit":

@@ -60,7 +60,7 @@ def read_given(
     known = find(asked) if asked else None
     if isinstance(samples, list) or "verdict" in record:
         if known is None:
-            raise ProblemError(f'{where}: a record of a run whose problem "{asked}" is none of this run\'s; name that run')
+            raise ProblemError(f'{where}: a record of a run whose problem "{asked}" is not one of this run\'s; name that run')
         for number, each in enumerate(samples if isinstance(samples, list) else [record]):
             name = f"{known.id}/{number}" if isinstance(samples, list) else known.id
             yield GivenSolution(name, known, Solution.from_json(each))

@@ -74,7 +74,7 @@ class Scored:
 def localisation(credited: Sequence[CreditedSolution]) -> Localisation | None:
     """The figures of the solutions whose first wrong step is known; None where there is none.
 
-    Problems are drawn anew with all their solutions, the same draws for every score, so that differences are paired. Where two
+    Problems are drawn again with all their solutions, the same draws for every score, so that differences are paired. Where two
     steps share the lowest sum, the earlier one counts. p of a difference of rates: the exact sign test over problems, of which
     some have more hits under one score and some under the other.
     """

@@ -48,7 +48,7 @@ def token_scores(
         for part in split(items, token_budget):
             log_probs = computed(model, collate_trunks(part))
             if not log_probs.isfinite().all():
-                raise ModelError("a model gives log-probs that are not numbers: its training has diverged; train it anew")
+                raise ModelError("a model gives log-probs that are not numbers: its training has diverged; train it again")
             values = iter(log_probs.tolist())
             for item in part:
                 found[places[id(item)]] = tuple(next(values) for _ in item.row.trunk)

@@ -63,7 +63,7 @@ class CudaCapture:
         """Run `step`, capture it, and return its replay. Raises CaptureFailed after the run.
 
         A step that asks the host is found out while it runs: a capture that fails leaves older torch's random numbers
-        unusable. It is then run anew, so it must not have changed anything before it asked.
+        unusable. It is then run again, so it must not have changed anything before it asked.
         """
         outer = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(outer)

@@ -47,7 +47,7 @@ class EngineSettings(Settings):
     rows: int = Field(128, ge=1)
     """Requests decoded at once."""
     threads: int = Field(1, ge=1)
-    """Processor threads of each worker. Another number may change the last digit of a sum; nothing is made anew for it."""
+    """Processor threads of each worker. Another number may change the last digit of a sum; nothing is made again for it."""
     precision: Precision = "auto"
     """The weights' format while sampling and evaluating; bfloat16 rounds. auto: bfloat16, where the device has it."""
     vllm: VllmSettings = VllmSettings()

@@ -56,7 +56,7 @@ def wilson(right: int, n: int) -> Estimate:
 def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
     """accuracy(second) - accuracy(first) on the same problems, with the interval of the paired bootstrap and McNemar's p.
 
-    Problems are drawn anew with replacement, each with both its outcomes. How many of them are gained and lost is then
+    Problems are drawn again with replacement, each with both its outcomes. How many of them are gained and lost is then
     multinomial, so no problem need really be drawn; the draws are the same at every call. Where few problems differ the
     bootstrap's interval is too short: the exact test guards against that (see Estimate.is_resolved).
     """

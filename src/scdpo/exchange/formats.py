@@ -41,7 +41,7 @@ IN_FORMATS: dict[str, InFormat] = {
 }
 """In the order of asking: what a later one recognises, an earlier one may know better."""
 
-APART = "Prompt and answer are made into tokens apart."
+APART = "Prompt and answer are tokenized separately."
 OUT_FORMATS: dict[str, OutFormat] = {
     "trl": OutFormat(
         "TRL",

@@ -25,7 +25,7 @@ def content_of(message: dict[str, Any], marked: bool = False) -> str:
 
 
 def question_of(messages: Sequence[dict[str, Any]]) -> str:
-    """The one question of a conversation, a system message in front of it. Raises NotImportable."""
+    """The one question of a conversation, a system message before it. Raises NotImportable."""
     roles = [message["role"] for message in messages]
     if roles not in (["user"], ["system", "user"]):
         raise NotImportable("a conversation of several turns" if roles.count("user") > 1 else "no single question")

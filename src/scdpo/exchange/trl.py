@@ -32,7 +32,7 @@ def read(record: Mapping[str, Any]) -> TextPair:
 def _read_chat(record: Mapping[str, Any]) -> TextPair:
     prompt, chosen, rejected = record.get("prompt"), record["chosen"], record.get("rejected")
     if not is_messages(chosen) or not is_messages(rejected):
-        raise NotImportable("chosen is a message list and rejected is none")
+        raise NotImportable("chosen is a message list and rejected is not one")
     if prompt is None:
         shared = next((n for n, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), 0)
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]

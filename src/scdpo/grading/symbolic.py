@@ -73,7 +73,7 @@ class SymbolicGrader:
                     return LOST
                 if reply.get("id") == self.asked:  # an earlier one answers what was asked of a lost worker
                     return Match(reply["same"], "symbolic", reply["reason"])
-        except (EOFError, BrokenPipeError):  # the keeper is lost too: the next question starts both anew
+        except (EOFError, BrokenPipeError):  # the keeper is lost too: the next question starts both again
             self.close()
             return LOST
         self._replace_worker()

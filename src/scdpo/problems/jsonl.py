@@ -19,7 +19,7 @@ SOLUTION_FIELDS = ("solution", "response", "completion", "prediction", "output",
 
 
 class ProblemFile:
-    """The problems of a file that `problem_lines` wrote, read anew whenever they are asked for, so that none is held.
+    """The problems of a file that `problem_lines` wrote, read again whenever they are asked for, so that none is held.
 
     Iterating raises ProblemError with file and line for what is none.
     """

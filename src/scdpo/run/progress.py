@@ -134,7 +134,7 @@ class ProgressDisplay:
 
 
 class TimeLeft(ProgressColumn):
-    """The time left, looked at anew whenever the bar is drawn (it also falls while nothing ends), and what the tasks say."""
+    """The time left, looked at again whenever the bar is drawn (it also falls while nothing ends), and what the tasks say."""
 
     def __init__(self, display: ProgressDisplay) -> None:
         super().__init__()

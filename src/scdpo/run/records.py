@@ -21,7 +21,7 @@ T = TypeVar("T")
 class BlockRecords:
     """A file with one JSON object for each of some names, in their order, committed a block at a time.
 
-    names: what the file is to hold a line for, by the field `key`, asked for anew whenever it is checked, so that they need
+    names: what the file is to hold a line for, by the field `key`, asked for again whenever it is checked, so that they need
     not be held; count: how many they are; block: lines a block.
     """
 

@@ -185,7 +185,7 @@ class Sandbox:
         self._server(state.is_full).send({"do": "run", "ticket": self.asked, "session": session, "code": block.code})
 
     def _move(self, session: int, state: Session) -> None:
-        """Begin the session anew on the full server: answered blocks run for their effects, the others for their output."""
+        """Begin the session again on the full server: answered blocks run for their effects, the others for their output."""
         self._server(True)
         if False in self.servers:  # it may have been lost meanwhile
             self.servers[False].send({"do": "close", "session": session})

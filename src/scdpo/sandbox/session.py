@@ -72,7 +72,7 @@ class Session:
         self.raw, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for descriptor in (1, 2):
             os.dup2(written, descriptor)
-        random.seed(0)  # the standard library's is sown anew in a fork
+        random.seed(0)  # the standard library's is seeded again in a fork
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed(0)
 

@@ -141,7 +141,7 @@ class Prompter:
             raise ModelError(f"the chat template refuses the prompt ({first_line(error)}); {cure}") from error
 
     def ids(self, question: str) -> tuple[int, ...]:
-        """What the model sees, with whatever the tokenizer puts in front of a text, where the text does not begin with that."""
+        """What the model sees, with whatever the tokenizer puts before a text, where the text does not begin with that."""
         text = self.text(question)
         is_whole = self.chat is not None and self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token)
         ids = self.tokenizer(text, add_special_tokens=not is_whole)["input_ids"]

@@ -64,7 +64,7 @@ class PreferenceObjective:
 
     @torch.no_grad()
     def figures(self, pairs: PairLogProbs) -> dict[str, Tensor]:
-        """Rewards beta log(pi/pi_ref) and log-probs in nats, of all pairs and of both kinds apart."""
+        """Rewards beta log(pi/pi_ref) and log-probs in nats, of all pairs and of each kind."""
         rewards = {"chosen": self.beta * pairs.chosen.detach(), "rejected": self.beta * pairs.rejected.detach()}
         figures = {
             "rewards/chosen": rewards["chosen"],

@@ -62,7 +62,7 @@ def place_model(model: Any, precision: str) -> None:
     """Bring a model's weights, in place, to where this process computes: quantized ones are there already.
 
     With FSDP they are sharded here, before anything is computed and as accelerate would do it for the training, which then
-    finds it done. So no device ever holds a whole model, in the pass for reference log-probs neither. Raises ModelError.
+    finds it done. So no device ever holds a whole model, not even for reference log-probs. Raises ModelError.
 
     precision: what is computed in from now on; for "bfloat16" the frozen weights beside adapters are rounded here, once.
     """

@@ -56,7 +56,7 @@ def expected_steps(weights: int, batch: int, epochs: float) -> int:
 
 
 def grouped(steps: Sequence[Sequence[Item]], batch: int) -> list[list[Item]]:
-    """The same items in steps of similar length: those of GROUP steps are sorted and gathered anew."""
+    """The same items in steps of similar length: those of GROUP steps are sorted and gathered again."""
     anew: list[list[Item]] = []
     for first in range(0, len(steps), GROUP):
         among = (item for step in steps[first : first + GROUP] for item in step)

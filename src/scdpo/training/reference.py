@@ -1,7 +1,7 @@
 """Reference log-probs of every pair: computed once with the training's own collator, kept on disk by content.
 
 A pair is known by its ids and the model by its fingerprint, so trainings on overlapping trees share what is there, and
-a changed model, tokenizer or tree is computed anew.
+a changed model, tokenizer or tree is computed again.
 """
 
 from __future__ import annotations

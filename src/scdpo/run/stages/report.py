@@ -1,4 +1,4 @@
-"""The report of the whole run, made anew whenever it is asked for."""
+"""The report of the whole run, made again whenever it is asked for."""
 
 from __future__ import annotations
 
