@@ -160,3 +160,16 @@ def test_a_taken_over_run_counts_its_sources_once(finished, tmp_path, capsys):
     text = capsys.readouterr().out
     assert f"outputs taken over from {finished}" in " ".join(text.split()) or "taken over from" in text
     assert re.search(r"train +begun", text) and re.search(r"fork +done", text)
+    taken = run.manifest()["taken_over"]
+    as_asked(run, {"rft.lr": "1e-5"}, remake=True)
+    gone = taken.keys() - run.manifest()["taken_over"].keys()
+    assert gone == {"models/rft", "answers/rft.jsonl", "credit/log_probs/rft.jsonl"}
+
+
+def test_other_problems_make_what_follows_from_them_stale(finished, tmp_path):
+    """Other pairs: samples, trees and trainings, and neither the SFT model nor its answers."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    run = as_asked(RunDirectory.open(folder), {"problems.pairs": "36"}, remake=True)
+    assert len(run.pair_problems) == 36
+    assert {"samples.jsonl", "trees.jsonl", "models/rft", "models/scdpo", "answers/scdpo.jsonl"} <= set(owed_of(run))
+    assert (folder / "models" / "sft").exists() and "answers/sft.jsonl" not in owed_of(run)

@@ -159,11 +159,14 @@ def as_asked(run: RunDirectory, overrides: Mapping[str, str], recipe: str | None
         with run.locked():
             if problems:
                 facts |= write_problems(now, read_material(now.recipe))
-            if facts:
-                now.update_manifest(**facts)
-                now = RunDirectory(run.path, wanted)
-            for _, output, _ in list(stale(all_turns(now, STAGES))):
+            now.update_manifest(**facts)
+            now = RunDirectory(run.path, wanted)  # whose outputs are made from what is there now
+            gone = [output for _, output, _ in list(stale(all_turns(now, STAGES)))]
+            for output in gone:
                 remove(output)
+            if taken := now.manifest().get("taken_over"):
+                own = {str(output.path.relative_to(now.path)) for output in gone}
+                now.update_manifest(taken_over={path: source for path, source in taken.items() if path not in own})
             write_whole(run.path / "recipe.toml", kept.to_toml())
     return now
 
