@@ -32,6 +32,7 @@ _PUBLIC = {
     "ServerEngine": "scdpo.engines.server_engine",
     "ScriptedEngine": "scdpo.engines.scripted",
     "SamplingRules": "scdpo.sampling.continuation",
+    "Solver": "scdpo.sampling.stages",
     "sample_block": "scdpo.sampling.stages",
     "fork_block": "scdpo.sampling.stages",
     "answer_block": "scdpo.sampling.stages",

@@ -11,7 +11,7 @@ from scdpo.sampling.arms import arm_trees, count_pairs
 from scdpo.sampling.driver import drive, run_all
 from scdpo.sampling.policies import ProblemSamples, SamplingRules, choose_forks, naive_tree, sample_naive, until_wrong
 from scdpo.sampling.settings import ForkSettings, SamplingSettings
-from scdpo.sampling.stages import ForkedProblem, answer_block, fork_block, sample_block
+from scdpo.sampling.stages import ForkedProblem, Solver, answer_block, fork_block, sample_block
 from scdpo.seeds import derive_seed
 from scdpo.solutions.solution import Solution
 
@@ -137,7 +137,7 @@ def test_a_problem_that_the_tokenizer_cannot_spell_is_data(rules):
     record = run_all([sample_naive(strange, 1.0, 5, rules)], ScriptedEngine(lambda request: ()), 1)[0]
     assert record.samples == ()
     assert "does not know" in record.skipped
-    (answer,) = answer_block([strange], ScriptedEngine(lambda request: ()), rules, 1)
+    (answer,) = answer_block([strange], Solver(ScriptedEngine(lambda request: ()), rules, 1))
     assert answer.verdict.outcome == "undecided"
 
 
@@ -164,11 +164,11 @@ def test_the_driver_keeps_at_most_so_many_in_flight(problem, rules):
 def test_arms_have_their_pairs(problem, rules):
     """dpo: naive only; scdpo: both; dpo-data-equal: as many as scdpo, all naive, from further samples."""
     texts = [RIGHT, WRONG]
-    (samples,) = sample_block([problem], engine_of(rules.codec, problem, texts), rules, SamplingSettings(), 1)
+    (samples,) = sample_block([problem], Solver(engine_of(rules.codec, problem, texts), rules, 1), SamplingSettings())
     texts = [WRONG.replace("18", "17"), WRONG, WRONG_TOO]
     engine = engine_of(rules.codec, problem, texts)
     settings = ForkSettings(choice="every")
-    (forked,) = fork_block([problem], [samples], engine, rules, SamplingSettings(), settings, 1)
+    (forked,) = fork_block([problem], [samples], Solver(engine, rules, 1), SamplingSettings(), settings)
     assert [sample.text for sample in forked.further] == [WRONG, WRONG_TOO]
     counts = {arm: count_pairs(arm_trees(arm, [forked], [samples])) for arm in ("dpo", "dpo-data-equal", "scdpo")}
     assert counts["dpo"] == {"naive": 1, "step_controlled": 0, "total": 1}

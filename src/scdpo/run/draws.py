@@ -58,7 +58,5 @@ def solved(
     current = worker.run.round(number)
     solver = worker.solver(current, current.model(draw.model), current.run.recipe.evaluation)
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    solutions = answer_block(
-        problems, solver.engine, solver.rules, solver.rows, hear, solver.sandbox, draw.temperature, draw.number
-    )
+    solutions = answer_block(problems, solver, hear, draw.temperature, draw.number)
     return [{"problem": p.id} | solution.to_json() for p, solution in zip(problems, solutions, strict=True)]

@@ -195,8 +195,8 @@ def tree_view(record: ForkedProblem, problem: Problem, form: CodeFormat | None) 
             }
         )
     return TreeView(
-        problem=problem.id,
-        question=problem.question,
+        problem=tree.problem,
+        question=tree.question,
         answer=problem.answer,
         trunk=[step_view(step, form) for step in tree.trunk.steps],
         branches=branches,

@@ -6,7 +6,6 @@ A task is a function of a worker; see stages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,11 @@ from scdpo.run.engine import open_engine
 from scdpo.run.prompts import codec_of
 from scdpo.sampling.continuation import SamplingRules
 from scdpo.sampling.settings import SamplingSettings
+from scdpo.sampling.stages import Solver
 from scdpo.sandbox.sandbox import Sandbox
 from scdpo.seeds import derive_seed
 from scdpo.solutions.codec import Codec
 from scdpo.training.job import Report, TrainingJob
-
-
-@dataclass(frozen=True, slots=True)
-class Solver:
-    """What solves problems: an engine over a model, the rules, how many rows are decoded at once, the sandbox for code."""
-
-    engine: Engine
-    rules: SamplingRules
-    rows: int
-    sandbox: Sandbox | None
 
 
 class Worker:

@@ -37,6 +37,16 @@ def unheard(done: int) -> None:
     """Reports to nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """What solves problems: an engine over a model, the rules, how many rows are decoded at once, the sandbox for code."""
+
+    engine: Engine
+    rules: SamplingRules
+    rows: int
+    sandbox: CodeRunner | None = None
+
+
 def run_block(rollouts: Iterable[Rollout[T]], engine: Engine, rows: int, report: Report, sandbox: CodeRunner | None) -> list[T]:
     """The results of a block's rollouts, from an engine as new: as many at once as keep its rows busy, and no more than there
     may be sessions."""
@@ -77,38 +87,30 @@ class ForkedProblem:
 
 
 def sample_block(
-    problems: Sequence[Problem],
-    engine: Engine,
-    rules: SamplingRules,
-    settings: SamplingSettings,
-    rows: int,
-    report: Report = unheard,
-    sandbox: CodeRunner | None = None,
+    problems: Sequence[Problem], solver: Solver, settings: SamplingSettings, report: Report = unheard
 ) -> list[ProblemSamples]:
-    """D_naive's samples of a block, in the problems' order; sandbox: for solutions with code."""
-    rollouts = (sample_naive(problem, settings.temperature, settings.max_samples, rules) for problem in problems)
-    return run_block(rollouts, engine, rows, report, sandbox)
+    """D_naive's samples of a block, in the problems' order."""
+    rollouts = (sample_naive(problem, settings.temperature, settings.max_samples, solver.rules) for problem in problems)
+    return run_block(rollouts, solver.engine, solver.rows, report, solver.sandbox)
 
 
 def fork_block(
     problems: Sequence[Problem],
     samples: Sequence[ProblemSamples],
-    engine: Engine,
-    rules: SamplingRules,
+    solver: Solver,
     sampling: SamplingSettings,
     settings: ForkSettings,
-    rows: int,
     report: Report = unheard,
-    sandbox: CodeRunner | None = None,
 ) -> list[ForkedProblem]:
     """D_SC's continuations of a block and the further naive samples that equal data need, in the problems' order.
 
     samples: the same problems' records of `sample_block`.
     """
     rollouts = (
-        fork_problem(problem, record, rules, sampling, settings) for problem, record in zip(problems, samples, strict=True)
+        fork_problem(problem, record, solver.rules, sampling, settings)
+        for problem, record in zip(problems, samples, strict=True)
     )
-    return run_block(rollouts, engine, rows, report, sandbox)
+    return run_block(rollouts, solver.engine, solver.rows, report, solver.sandbox)
 
 
 def fork_problem(
@@ -140,17 +142,10 @@ def fork_problem(
 
 
 def answer_block(
-    problems: Sequence[Problem],
-    engine: Engine,
-    rules: SamplingRules,
-    rows: int,
-    report: Report = unheard,
-    sandbox: CodeRunner | None = None,
-    temperature: float = 0.0,
-    number: int = 0,
+    problems: Sequence[Problem], solver: Solver, report: Report = unheard, temperature: float = 0.0, number: int = 0
 ) -> list[Solution]:
     """A solution of each problem of a block, in order: the greedy one, or the number-th of those sampled at a temperature
     above 0."""
-    seeds = [(problem, derive_seed(rules.seed, "answer", problem.id, number)) for problem in problems]
-    rollouts = (answer_once(problem, temperature, seed, rules) for problem, seed in seeds)
-    return run_block(rollouts, engine, rows, report, sandbox)
+    seeds = [(problem, derive_seed(solver.rules.seed, "answer", problem.id, number)) for problem in problems]
+    rollouts = (answer_once(problem, temperature, seed, solver.rules) for problem, seed in seeds)
+    return run_block(rollouts, solver.engine, solver.rows, report, solver.sandbox)

@@ -73,9 +73,7 @@ def forked(
     solver = worker.solver(current, current.start, sampling)
     drawn = [ProblemSamples.from_json(record) for record in samples]
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    records = fork_block(
-        problems, drawn, solver.engine, solver.rules, sampling, current.fork_settings, solver.rows, hear, solver.sandbox
-    )
+    records = fork_block(problems, drawn, solver, sampling, current.fork_settings, hear)
     return [record.to_json() for record in records]
 
 

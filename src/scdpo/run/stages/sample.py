@@ -97,7 +97,7 @@ def sampled(
     settings = current.run.recipe.sampling
     solver = worker.solver(current, current.start, settings)
     hear = lambda done: report(done, len(problems))  # noqa: E731
-    records = sample_block(problems, solver.engine, solver.rules, settings, solver.rows, hear, solver.sandbox)
+    records = sample_block(problems, solver, settings, hear)
     return [record.to_json() for record in records]
 
 
