@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,15 @@ def test_the_manifest_knows_the_run(finished):
     assert set(manifest["fingerprints"]) == {"sft", *ARMS}
     assert {"torch", "transformers"} <= set(manifest["packages"])
     assert manifest["seed"] == 42
+
+
+def test_the_log_of_the_run_has_commands_and_stages_with_their_times(finished):
+    lines = (finished / "logs" / "scdpo.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ +scdpo", line) for line in lines)
+    assert f"scdpo run --out {finished} --workers 1 --problems.sft 300" in lines[0]
+    for stage in ("sft: ", "sample: ", "report: "):
+        assert any(f"scdpo.run.making: {stage}" in line for line in lines)
+    assert any(line.endswith("scdpo: done") for line in lines)
 
 
 def test_a_log_ends_with_the_facts_of_its_training(finished):

@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         overrides, others = take_overrides([word for word in words if word not in EVERYWHERE])
         known, unknown = parser(others).parse_known_args(others)
-        vars(known).update(everywhere, fields=overrides)
+        vars(known).update(everywhere, fields=overrides, words=words)
         alone = "act" in known and "takes_fields" not in known
         refuse_unknown([*unknown, *(f"--{name}" for name in overrides)] if alone else unknown, vars(known), alone)
         if "act" not in known and getattr(known, "workers", None) is not None and known.workers < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -90,6 +91,8 @@ def act_status(known: argparse.Namespace, console: Console) -> None:
 
 def carry_out(known: argparse.Namespace, overrides: dict[str, str], console: Console, rank: int, processes: int) -> None:
     """The stages that a command asks for."""
+    from scdpo.cli.logs import file_log
+
     run = find_run(known, overrides, console, rank, processes)
     if known.command == "credit":
         from scdpo.cli.credit import CreditOptions, credit_file, credit_run, refuse_misfits
@@ -103,7 +106,9 @@ def carry_out(known: argparse.Namespace, overrides: dict[str, str], console: Con
     by_name = {stage.name: stage for stage in STAGES}
     turns = all_turns(run, STAGES) if known.command == "run" else turns_of(run, by_name[known.command])
     console.print(f"run directory: {run.path}")
-    carry_out_turns(run, turns, known.workers, console, rank, processes)
+    log = run.path / "logs" / "scdpo.log"
+    with file_log(log, shlex.join(["scdpo", *known.words])) if rank == 0 else contextlib.nullcontext():
+        carry_out_turns(run, turns, known.workers, console, rank, processes)
     if known.command == "credit":
         credit_run(run, wishes, console)
     if getattr(known, "smoke", False):

@@ -5,6 +5,7 @@ Knows stages as records, and none of them by name.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from scdpo.run.yields import contents, in_words
 
 Key = TypeVar("Key")
 ALREADY_THERE = "already there"
+LOG = logging.getLogger(__name__)
 
 
 def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
@@ -42,7 +44,9 @@ def run_stage(tools: Tools, stage: Stage, current: Round) -> None:
             facts = describe_machine(tools.run, tools.block_workers.described(), tools.layers) if outputs else {}
             tools.run.update_manifest(stage_seconds=seconds, **facts)
     found = stage.found(current) if tools.is_main else ""
-    tools.watcher.end(name, time.monotonic() - began, "; ".join(filter(None, (note, found))))
+    took, said = time.monotonic() - began, "; ".join(filter(None, (note, found)))
+    tools.watcher.end(name, took, said)
+    LOG.info("%s: %.1f s; %s", name, took, said.partition("\n")[0])
 
 
 def keep_notes(outputs: Iterable[Output]) -> None:
