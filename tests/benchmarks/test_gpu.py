@@ -34,6 +34,7 @@ def record(folder: Path) -> dict:
     return json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_whole_in_small(small_options, tmp_path):
     done = bench("--device", "cpu", "--minutes", "8", "--out", str(tmp_path), "--run", *fields(small_options), *FEWER)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]

@@ -69,6 +69,8 @@ CUT = {"training.tokens_per_micro_batch": "150"}
 """Steps of one micro-batch, which leaves a process without work, and of several."""
 FULL = SHORT | CUT | {"training.optimizer": "adamw"}
 LORA = FULL | {"training.lora.rank": "4", "training.layout": "pairs"}
+SLOW_LORA = pytest.param(LORA, marks=pytest.mark.slow)
+"""Sharded adapters in two processes: in the default tests one process has them."""
 
 
 def saved_names(folder) -> set[str]:
@@ -109,7 +111,7 @@ def test_two_processes_give_the_updates_of_one(fields, ready):
     assert set(json.loads((two.path / "results.json").read_text())["models"]) == {"sft", *ARMS}
 
 
-@pytest.mark.parametrize("fields", [FULL, LORA], ids=["all weights", "adapters, pairs"])
+@pytest.mark.parametrize("fields", [FULL, SLOW_LORA], ids=["all weights", "adapters, pairs"])
 def test_sharded_processes_give_the_updates_of_one(fields, ready):
     """FSDP with the shipped settings: loading, reference log-probs, training and saving, no process with a whole model,
     and one that reads weights. Logits in chunks, as real vocabularies have them."""

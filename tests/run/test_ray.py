@@ -55,6 +55,7 @@ def without_records(run, folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_on_ray_gives_the_same_bytes(cluster, finished, tmp_path):
     """Samples, trees, answers and log-probs as from one worker; its recipe does not name the cluster, its manifest does."""
     folder = without_records(finished, tmp_path / "run")
