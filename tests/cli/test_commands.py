@@ -152,7 +152,7 @@ SESSIONS = [
 def test_execute_answers_every_block_in_order(tmp_path, capsys):
     """One output a block and one line a line, with the limits as they are typed; blocks after a dead session are killed."""
     out = tmp_path / "out.jsonl"
-    words = ["--seconds", "1", "--code-characters", "2000", "--jobs", "2"]
+    words = ["--seconds", "3", "--code-characters", "2000", "--jobs", "2"]
     assert main(["execute", write(tmp_path / "in.jsonl", SESSIONS), "--out", str(out), *words]) == 0
     lines = read(out)
     assert [line["id"] for line in lines] == ["state", 7, "loop", "error", "long", "none", 7]
@@ -167,7 +167,7 @@ def test_execute_answers_every_block_in_order(tmp_path, capsys):
     ]
     assert [[output["text"] for output in line["outputs"]] for line in lines[:1]] == [["2", "3"]]
     assert lines[2]["outputs"][1]["text"] == "after" and lines[3]["outputs"][1]["text"] == "2*sqrt(2)"
-    assert 1 <= lines[2]["outputs"][0]["seconds"] < 3
+    assert lines[2]["outputs"][0]["seconds"] >= 3
     shown = capsys.readouterr().out
     assert "7 lines" in shown and "2 killed" in shown and "seccomp" in shown
 
