@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from rich.console import Console
 
-from scdpo import hub
 from scdpo.cli.fields import as_recipe
 from scdpo.cli.files import written
 from scdpo.cli.options import Shown
@@ -20,7 +19,7 @@ from scdpo.problems.problem import Problem
 from scdpo.problems.published import AFTER_HASHES, IN_A_BOX
 from scdpo.problems.records import hub_name
 from scdpo.problems.settings import Source
-from scdpo.problems.source import GENERATORS, distinct, locate, make_splits, read_source
+from scdpo.problems.source import GENERATORS, distinct, locate, read_source
 from scdpo.run.recipe import Recipe, build_recipe, described_fields
 from scdpo.settings import Settings
 
@@ -156,15 +155,8 @@ def recipe_text(values: Mapping[str, Any], options: Init, name: str) -> str:
 def check(recipe: Recipe) -> bool | None:
     """Refuse what a run of the recipe would refuse, as far as this machine can tell: nothing is fetched from the hub. Returns
     whether the model has a chat template; None where the model is not here."""
-    from scdpo.run.material import check_splits
-    from scdpo.run.prompts import check_prompts
-    from scdpo.training.model_files import check_model
+    from scdpo.run.material import read_material, read_tokenizer
 
-    splits = make_splits(recipe.problems) if is_file(str(recipe.problems.source)) else {}
-    if splits:
-        check_splits(recipe, splits)
-    if hub.parse(recipe.model.path) and not Path(recipe.model.path).exists():
-        return None
-    tokenizer = check_model(recipe.model.path)
-    check_prompts(recipe, tokenizer, splits)
-    return bool(getattr(tokenizer, "chat_template", None))
+    is_own = is_file(str(recipe.problems.source))
+    tokenizer = read_material(recipe, fetches=False).tokenizer if is_own else read_tokenizer(recipe, {}, fetches=False)
+    return None if tokenizer is None else bool(getattr(tokenizer, "chat_template", None))

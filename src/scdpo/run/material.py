@@ -41,11 +41,17 @@ def read_material(recipe: Recipe, fetches: bool = True) -> Material:
     splits, left_out = make_counted_splits(recipe.problems.model_copy(update={"pairs": 0}) if is_given else recipe.problems)
     given, evaluated = take_given_trees(recipe, splits) if is_given else ([], 0)
     check_splits(recipe, splits)
-    tokenizer = None
-    if recipe.model.path and (fetches or is_here(recipe.model.place)):
-        tokenizer = check_model(recipe.model.place, recipe.model.trust_remote_code)
-        check_prompts(recipe, tokenizer, splits)
-    return Material(splits, left_out, given, evaluated, tokenizer)
+    return Material(splits, left_out, given, evaluated, read_tokenizer(recipe, splits, fetches))
+
+
+def read_tokenizer(recipe: Recipe, splits: Mapping[Split, Sequence[Problem]], fetches: bool = True) -> Any:
+    """The given model's tokenizer, its prompts of the problems checked; None where there is none, or it is not here and not
+    fetched. Raises RecipeError, ModelError."""
+    if not recipe.model.path or not (fetches or is_here(recipe.model.place)):
+        return None
+    tokenizer = check_model(recipe.model.place, recipe.model.trust_remote_code)
+    check_prompts(recipe, tokenizer, splits)
+    return tokenizer
 
 
 def check_splits(recipe: Recipe, splits: Mapping[Split, list[Problem]]) -> None:
