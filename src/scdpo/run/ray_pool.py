@@ -96,8 +96,8 @@ def check_reachable(address: str) -> None:
 class Member:
     """Inside the actor's process."""
 
-    def __init__(self, ear: Any, run: RunDirectory) -> None:
-        self.ear, self.worker = ear, Worker(run)
+    def __init__(self, listener: Any, run: RunDirectory) -> None:
+        self.listener, self.worker = listener, Worker(run)
 
     def hello(self, witness: Path, contents: bytes) -> str:
         """The node that this one is on. Raises RunError where the node does not see the run."""
@@ -111,7 +111,7 @@ class Member:
         return ray.get_runtime_context().get_node_id()
 
     def run(self, function: Callable[..., Any], task: tuple, index: int) -> Any:
-        return run_task(self.worker, (function, task, index), lambda *told: self.ear.report.remote(index, *told))
+        return run_task(self.worker, (function, task, index), lambda *told: self.listener.report.remote(index, *told))
 
 
 class Listener:
@@ -141,9 +141,9 @@ class RayCrew:
         self.ray, self.function, self.settings, self.report = ray, function, settings, report
         self.needs = {"CPU": float(threads)} | ({"GPU": settings.gpus} if settings.gpus else {})
         witness = run.path / "recipe.toml"
-        self.run, self.greeting = run, (witness, witness.read_bytes())
+        self.run, self.witness = run, (witness, witness.read_bytes())
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.ear: Any = ray.remote(Listener).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.listener: Any = ray.remote(Listener).options(num_cpus=0, scheduling_strategy=here).remote()
         self.kind: Any = ray.remote(Member).options(num_cpus=threads, num_gpus=settings.gpus)
         self.starting: dict[Any, Any] = {}  # what was asked -> who was asked
         self.idle: list[Any] = []
@@ -164,10 +164,10 @@ class RayCrew:
 
     def start(self, tasks: int) -> None:
         for _ in range(min(tasks, self.room()) - self.free - len(self.starting)):
-            self._greet(self.kind.remote(self.ear, self.run))
+            self._start_member(self.kind.remote(self.listener, self.run))
 
-    def _greet(self, actor: Any) -> None:
-        self.starting[actor.hello.remote(*self.greeting)] = actor
+    def _start_member(self, actor: Any) -> None:
+        self.starting[actor.hello.remote(*self.witness)] = actor
 
     def give(self, index: int, task: tuple) -> None:
         actor = self.idle.pop()
@@ -206,7 +206,7 @@ class RayCrew:
         self.lost += 1
         free, self.idle = self.idle, []
         for other in free:
-            self._greet(other)
+            self._start_member(other)
         return LOST
 
     def _answer(self, ask: Any) -> Any:
@@ -222,7 +222,7 @@ class RayCrew:
             raise RunError(f"a Ray actor does not start ({reason}); install the same scdpo on all nodes") from error
 
     def _listen(self) -> None:
-        for index, told in self._answer(self.ear.take.remote()).items():
+        for index, told in self._answer(self.listener.take.remote()).items():
             self.report(index, *told)
 
     def close(self) -> None:
@@ -231,5 +231,5 @@ class RayCrew:
             return
         with contextlib.suppress(self.ray.exceptions.RayError, RunError):
             self._listen()
-        for actor in (*self.starting.values(), *self.idle, *(actor for actor, _ in self.busy.values()), self.ear):
+        for actor in (*self.starting.values(), *self.idle, *(actor for actor, _ in self.busy.values()), self.listener):
             self.ray.kill(actor)
