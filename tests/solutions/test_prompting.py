@@ -61,7 +61,7 @@ FORMS = st.sampled_from([None, Chat(), Chat(answer_start="Answer:")])
 @QUIET
 @given(question=QUESTIONS, chat=FORMS)
 def test_prompt_and_solution_spell_the_text(chat_tokenizers, name, question, chat):
-    """Decoded, the ids are the prompt's text, behind at most one beginning-of-sequence token, and the solution."""
+    """Decoded, the ids are the prompt's text, after at most one beginning-of-sequence token, and the solution."""
     tokenizer = chat_tokenizers[name]
     codec = Codec(tokenizer, "{question}\n", chat=chat)
     try:

@@ -39,8 +39,13 @@ def test_a_task_that_trains_says_so(monkeypatch, tmp_path):
     told = []
     monkeypatch.setattr(pool, "give_back_memory", told.append)
     worker = Worker(RunDirectory(tmp_path, load_recipe("quickstart")))
-    trains = lambda worker, report: worker.give_way(1)  # noqa: E731
-    samples = lambda worker, report: None  # noqa: E731
+
+    def trains(worker, report):
+        worker.give_way(1)
+
+    def samples(worker, report):
+        pass
+
     for task in (samples, trains, samples):
         pool.run_task(worker, (task, (), 0), print)
 

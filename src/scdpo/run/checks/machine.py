@@ -1,4 +1,4 @@
-"""What a recipe asks of this machine: packages, GPUs, servers that answer. Imports none of them."""
+"""What a recipe asks of this machine: packages, GPUs, servers that answer. vLLM, Ray and trackers are not imported."""
 
 from __future__ import annotations
 
