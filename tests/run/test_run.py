@@ -177,11 +177,12 @@ def test_an_interruption_says_how_to_go_on(tmp_path, small_options):
     command = [sys.executable, "-m", "scdpo", "sft", str(folder), *small_options, "--sft.epochs", "1000"]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are started to ignore
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
-    while not (folder / "models" / "sft.checkpoints").exists() and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
     steps = lambda: {path.name for path in folder.glob("models/sft.checkpoints/checkpoint-*")}  # noqa: E731
-    before, said = steps(), process.communicate(timeout=60)[1]
+    while not steps() and process.poll() is None:  # before its first step a training is interrupted like anything else
+        time.sleep(0.1)
+    before = steps()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
     assert "writing a checkpoint after this step" in said and "interrupted; run the same command again to continue" in said
     assert process.returncode == 130
     assert steps() != before, "a checkpoint of the step at which it was interrupted"
